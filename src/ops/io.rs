@@ -1,0 +1,178 @@
+//! The buffers of a plan, and how they are lent to a step.
+//!
+//! [`Memory`] owns every buffer: activations, gradients, weights, scratch. A
+//! [`Binding`] says which of them a step uses, and [`Io`] lends them by the
+//! names of the formulas. Lending is checked as it happens (`RefCell`), costs
+//! about a nanosecond, and neither allocates nor locks.
+
+use std::cell::{Ref, RefCell, RefMut};
+
+use crate::parallel::Team;
+use crate::rng::Rng;
+
+const ALIGN: usize = 64;
+
+/// f32 numbers whose first stands at a multiple of 64 bytes, a cache line and an AVX-512 register.
+pub struct Aligned {
+    data: Vec<f32>,
+    start: usize,
+    len: usize,
+}
+
+impl Aligned {
+    /// `len` zeros.
+    pub fn zeros(len: usize) -> Self {
+        let data = vec![0.0; len + ALIGN / size_of::<f32>()];
+        let start = data.as_ptr().align_offset(ALIGN).min(ALIGN / size_of::<f32>());
+        Self { data, start, len }
+    }
+}
+
+impl std::ops::Deref for Aligned {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        &self.data[self.start..self.start + self.len]
+    }
+}
+
+impl std::ops::DerefMut for Aligned {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.data[self.start..self.start + self.len]
+    }
+}
+
+/// A place in [`Memory`]: the first `len` numbers of a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// Which buffer.
+    pub buffer: usize,
+    /// How many of its numbers.
+    pub len: usize,
+}
+
+/// All buffers of a plan.
+#[derive(Default)]
+pub struct Memory {
+    buffers: Vec<RefCell<Aligned>>,
+}
+
+impl Memory {
+    /// Adds a buffer of `len` zeros and tells its place.
+    pub fn add(&mut self, len: usize) -> Slot {
+        self.buffers.push(RefCell::new(Aligned::zeros(len)));
+        Slot { buffer: self.buffers.len() - 1, len }
+    }
+
+    /// Reads a slot.
+    pub fn get(&self, slot: Slot) -> Ref<'_, [f32]> {
+        Ref::map(self.buffers[slot.buffer].borrow(), |b| &b[..slot.len])
+    }
+
+    /// Writes a slot.
+    pub fn get_mut(&self, slot: Slot) -> RefMut<'_, [f32]> {
+        RefMut::map(self.buffers[slot.buffer].borrow_mut(), |b| &mut b[..slot.len])
+    }
+
+    /// Bytes of all buffers.
+    pub fn bytes(&self) -> usize {
+        self.buffers.iter().map(|b| b.borrow().len() * size_of::<f32>()).sum()
+    }
+}
+
+/// Which buffers a step uses.
+#[derive(Debug, Clone, Default)]
+pub struct Binding {
+    /// Inputs.
+    pub x: Vec<Slot>,
+    /// Output.
+    pub y: Option<Slot>,
+    /// Gradients to the inputs, where wanted.
+    pub dx: Vec<Option<Slot>>,
+    /// Gradient to the output.
+    pub dy: Option<Slot>,
+    /// Parameters.
+    pub w: Vec<Slot>,
+    /// Gradients to the parameters; none for those that are not trainable.
+    pub dw: Vec<Option<Slot>>,
+    /// What forward leaves for backward.
+    pub saved: Vec<Slot>,
+    /// Scratch.
+    pub work: Option<Slot>,
+}
+
+/// What a step works on, by the names of the formulas. All slices hold the whole batch, NHWC.
+pub struct Io<'a> {
+    /// The threads.
+    pub team: Team,
+    /// The op's random stream at this step: the same in forward and backward.
+    pub rng: Rng,
+    memory: &'a Memory,
+    binding: &'a Binding,
+}
+
+impl<'a> Io<'a> {
+    /// Lends the buffers of `binding`.
+    pub fn new(memory: &'a Memory, binding: &'a Binding, team: Team, rng: Rng) -> Self {
+        Self { team, rng, memory, binding }
+    }
+
+    /// How many inputs there are.
+    pub fn inputs(&self) -> usize {
+        self.binding.x.len()
+    }
+
+    /// Input `i`.
+    pub fn x(&self, i: usize) -> Ref<'a, [f32]> {
+        self.memory.get(self.binding.x[i])
+    }
+
+    /// The output, read.
+    pub fn y(&self) -> Ref<'a, [f32]> {
+        self.memory.get(self.binding.y.expect("a step has an output"))
+    }
+
+    /// The output, to be written.
+    pub fn y_mut(&self) -> RefMut<'a, [f32]> {
+        self.memory.get_mut(self.binding.y.expect("a step has an output"))
+    }
+
+    /// The gradient to input `i`, to be written, if it is wanted.
+    pub fn dx(&self, i: usize) -> Option<RefMut<'a, [f32]>> {
+        self.binding.dx[i].map(|slot| self.memory.get_mut(slot))
+    }
+
+    /// The gradient to the output.
+    pub fn dy(&self) -> Ref<'a, [f32]> {
+        self.memory.get(self.binding.dy.expect("only steps with a gradient run backward"))
+    }
+
+    /// The gradient to the output, as scratch: nobody reads it afterwards.
+    pub fn dy_mut(&self) -> RefMut<'a, [f32]> {
+        self.memory.get_mut(self.binding.dy.expect("only steps with a gradient run backward"))
+    }
+
+    /// Parameter `i`.
+    pub fn w(&self, i: usize) -> Ref<'a, [f32]> {
+        self.memory.get(self.binding.w[i])
+    }
+
+    /// Parameter `i`, to be changed (running statistics).
+    pub fn w_mut(&self, i: usize) -> RefMut<'a, [f32]> {
+        self.memory.get_mut(self.binding.w[i])
+    }
+
+    /// The gradient to parameter `i`, to be written.
+    pub fn dw(&self, i: usize) -> RefMut<'a, [f32]> {
+        self.memory.get_mut(self.binding.dw[i].expect("a trainable parameter"))
+    }
+
+    /// What forward leaves for backward.
+    pub fn saved(&self, i: usize) -> RefMut<'a, [f32]> {
+        self.memory.get_mut(self.binding.saved[i])
+    }
+
+    /// Scratch; its content is whatever the last step left there.
+    pub fn work(&self) -> RefMut<'a, [f32]> {
+        self.memory.get_mut(self.binding.work.expect("a step that asked for scratch"))
+    }
+}

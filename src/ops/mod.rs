@@ -1,0 +1,166 @@
+//! The operations of a network: one op, one file, the whole truth about it.
+//!
+//! An op is a struct of its hyper-parameters that implements [`Rule`]: the
+//! shape rule, the parameters, the cost, the literal formula in f64 (its
+//! *twin*), and [`Rule::compile`], which turns it into a [`Step`] for one batch
+//! size on one machine. A step has `forward` and `backward`, works on the
+//! buffers that [`Io`] lends it, and allocates nothing.
+//!
+//! To add an op: write its file, add it to [`Op`], and call
+//! [`check::check`] from its tests.
+
+mod activation;
+pub mod check;
+mod io;
+
+use std::fmt;
+
+pub use activation::Activation;
+pub use io::{Aligned, Binding, Io, Memory, Slot};
+
+use crate::error::Result;
+use crate::init::Init;
+use crate::rng::Rng;
+use crate::simd::Isa;
+use crate::tensor::Shape;
+
+/// What an op is and does.
+pub trait Rule: fmt::Debug + Send + Sync {
+    /// The class name as Keras gives it, such as `Conv2D`.
+    fn class(&self) -> &'static str;
+
+    /// The shape of the output, without the batch.
+    ///
+    /// # Errors
+    /// The inputs do not fit; the message shows the formula with its numbers and what would fit.
+    fn shape(&self, x: &[Shape]) -> Result<Shape>;
+
+    /// The parameters, in the order in which [`Io::w`] numbers them.
+    fn params(&self, _x: &[Shape]) -> Vec<ParamSpec> {
+        Vec::new()
+    }
+
+    /// Multiply-adds of one sample's forward pass.
+    fn mul_adds(&self, x: &[Shape], y: Shape) -> u64;
+
+    /// Whether the output is the input's own memory (flatten, reshape, dropout at inference): no step is run then.
+    fn is_view(&self, _mode: Mode) -> bool {
+        false
+    }
+
+    /// The op for one batch size on one machine.
+    ///
+    /// # Errors
+    /// Nothing fits the machine; shapes were checked by [`Rule::shape`] before.
+    fn compile(&self, ctx: &Ctx<'_>) -> Result<Compiled>;
+
+    /// The literal formula in f64: plain loops, nothing shared with the fast code.
+    ///
+    /// Training-only behaviour (batch statistics, dropout) follows `t.mode`; the random numbers are those of `t.rng`.
+    fn twin(&self, t: &Twin<'_>) -> Vec<f64>;
+}
+
+/// What a plan is compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Forward and backward, with dropout and batch statistics.
+    Train,
+    /// Forward alone.
+    Infer,
+}
+
+/// A parameter that an op needs: its name, its axes, and how it starts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParamSpec {
+    /// The name as Keras gives it: `kernel`, `bias`, `gamma`, `moving_mean`.
+    pub name: &'static str,
+    /// The axes; a convolution's kernel is `[kh, kw, ic / groups, oc]`.
+    pub dims: Vec<usize>,
+    /// How it starts.
+    pub init: Init,
+    /// Inputs and outputs of one unit, for the initialisers.
+    pub fans: (usize, usize),
+    /// Whether training changes it; running statistics are not trainable.
+    pub trainable: bool,
+}
+
+impl ParamSpec {
+    /// The number of elements.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.dims.iter().product()
+    }
+}
+
+/// What [`Rule::compile`] is told.
+#[derive(Debug, Clone, Copy)]
+pub struct Ctx<'a> {
+    /// Samples in a batch.
+    pub batch: usize,
+    /// The shapes of the inputs.
+    pub x: &'a [Shape],
+    /// The shape of the output.
+    pub y: Shape,
+    /// Train or infer.
+    pub mode: Mode,
+    /// The instruction set to use.
+    pub isa: Isa,
+    /// Threads that will run the step.
+    pub threads: usize,
+    /// Whether the gradient to each input is wanted; false for the images themselves.
+    pub needs_dx: &'a [bool],
+    /// The convolution algorithm to use, where the choice is not left to the engine.
+    pub algorithm: Option<&'a str>,
+}
+
+/// What [`Rule::compile`] answers.
+pub struct Compiled {
+    /// What is run.
+    pub step: Box<dyn Step>,
+    /// What the backward pass reads of the forward pass, so that it is kept.
+    pub needs: Needs,
+    /// Lengths (whole batch) of what forward leaves for backward; see [`Io::saved`].
+    pub saved: Vec<usize>,
+    /// Length of the scratch that forward or backward needs; see [`Io::work`].
+    pub work: usize,
+    /// What was chosen and why, for the plan's report.
+    pub notes: Vec<String>,
+}
+
+/// What a backward pass reads of the forward pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// The inputs.
+    pub x: bool,
+    /// The output.
+    pub y: bool,
+}
+
+/// An op that is ready to run.
+///
+/// Neither method allocates, locks or fails; all sizes were settled by [`Rule::compile`].
+pub trait Step: Send + Sync {
+    /// Reads `x` and `w`, writes all of `y` (and `saved`).
+    fn forward(&self, io: &Io<'_>);
+
+    /// Reads `dy`, and of `x`, `y`, `saved` what it said it needs; *writes* (does not add to) all of each wanted `dx`
+    /// and each `dw`. It may also change `dy`, which nobody reads afterwards.
+    fn backward(&self, io: &Io<'_>);
+}
+
+/// What [`Rule::twin`] is told.
+#[derive(Debug, Clone, Copy)]
+pub struct Twin<'a> {
+    /// Samples in the batch.
+    pub batch: usize,
+    /// The inputs.
+    pub x: &'a [&'a [f64]],
+    /// The shapes of the inputs, without the batch.
+    pub shapes: &'a [Shape],
+    /// The parameters, as [`Rule::params`] lists them.
+    pub w: &'a [&'a [f64]],
+    /// Train or infer.
+    pub mode: Mode,
+    /// The op's random stream at this step.
+    pub rng: Rng,
+}
