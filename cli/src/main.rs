@@ -1,2 +1,63 @@
-//! The program.
-fn main() {}
+//! The program: `striate train mnist` and its sisters.
+//!
+//! Each command is one file. The library does the work and never prints; here
+//! arguments are read, progress is shown, and errors become one line with a
+//! remedy and an exit code.
+
+mod args;
+mod check;
+mod completions;
+mod evaluate;
+mod input;
+mod list;
+mod predict;
+mod progress;
+mod run_folder;
+mod stop;
+mod summary;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use striate::{Error, ErrorKind};
+
+use args::{Cli, Command};
+
+/// Exit code of a run that was stopped with Ctrl-C, as shells count it.
+const STOPPED: u8 = 130;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Ok(filter) = std::env::var("STRIATE_LOG") {
+        let level = filter.parse().unwrap_or(tracing_subscriber::filter::LevelFilter::INFO);
+        tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
+    }
+    let result = match &cli.command {
+        Command::Train(args) => train::run(args),
+        Command::Evaluate(args) => evaluate::run(args),
+        Command::Predict(args) => predict::run(args),
+        Command::Summary(args) => summary::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Models(args) => list::models(args),
+        Command::Data(args) => list::data(args),
+        Command::Completions(args) => completions::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+// One error, one remedy, one exit code: 2 for a bad argument (as for a bad flag), 130 for a stop, 1 for the rest.
+fn fail(error: &Error) -> ExitCode {
+    eprintln!("error: {}", error.message());
+    if let Some(help) = error.help() {
+        eprintln!("  help: {help}");
+    }
+    match error.kind() {
+        ErrorKind::Stopped => ExitCode::from(STOPPED),
+        ErrorKind::Argument => ExitCode::from(2),
+        _ => ExitCode::FAILURE,
+    }
+}

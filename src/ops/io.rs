@@ -63,6 +63,18 @@ impl Memory {
         Slot { buffer: self.buffers.len() - 1, len }
     }
 
+    /// Makes buffer `index` at least `len` long; what it held is lost if it grows.
+    pub fn reserve(&mut self, index: usize, len: usize) {
+        while self.buffers.len() <= index {
+            self.add(0);
+        }
+        if self.buffers[index].borrow().len() < len {
+            // The old one goes first, so that both are never held at once.
+            *self.buffers[index].get_mut() = Aligned::zeros(0);
+            *self.buffers[index].get_mut() = Aligned::zeros(len);
+        }
+    }
+
     /// Reads a slot.
     pub fn get(&self, slot: Slot) -> Ref<'_, [f32]> {
         Ref::map(self.buffers[slot.buffer].borrow(), |b| &b[..slot.len])

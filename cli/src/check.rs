@@ -1,0 +1,45 @@
+//! `striate check MODEL`: the certificate of correctness.
+
+use serde_json::json;
+use striate::inspect::{CheckConfig, certificate};
+use striate::{Error, ErrorKind, Result};
+
+use crate::args::CheckArgs;
+use crate::input;
+
+pub fn run(args: &CheckArgs) -> Result<()> {
+    let model = input::any_model(&args.model, args.seed)?;
+    let config = CheckConfig { samples: args.samples, seed: args.seed, machine: args.machine.machine()? };
+    if !args.json {
+        println!("{}: each operation on this network's weights, in f32 on {}, against its plain formula in f64;", model.graph().name(), config.machine.isa);
+        println!("gradients against finite differences of that formula. Errors are relative to the largest true value.\n");
+        println!("{:<28} {:>10} {:>10} {:>10}   verdict", "layer", "output", "dx", "dw");
+    }
+    let certificate = certificate(&model, &config, &mut |line| {
+        if !args.json {
+            let show = |v: Option<f64>| v.map_or("-".to_string(), |v| format!("{v:.1e}"));
+            println!(
+                "{:<28} {:>10} {:>10} {:>10}   {}",
+                line.layer,
+                show(Some(line.y)),
+                show(line.dx),
+                show(line.dw),
+                if line.passed { "ok" } else { "WRONG" }
+            );
+        }
+    })?;
+    let worst = certificate.worst();
+    if args.json {
+        let lines: Vec<_> = certificate.lines.iter().map(|l| {
+            json!({ "layer": l.layer, "class": l.class, "y": l.y, "dx": l.dx, "dw": l.dw, "tolerance": l.tolerance, "passed": l.passed })
+        }).collect();
+        println!("{}", json!({ "model": model.graph().name(), "passed": certificate.passed(), "worst": worst, "layers": lines }));
+    } else {
+        println!("\nlargest error {worst:.1e}: {}", if certificate.passed() { "all operations are right" } else { "an operation is wrong" });
+    }
+    if certificate.passed() {
+        return Ok(());
+    }
+    let bad: Vec<&str> = certificate.lines.iter().filter(|l| !l.passed).map(|l| l.layer.as_str()).collect();
+    Err(Error::new(ErrorKind::Numeric, format!("the check failed at: {}", bad.join(", "))).with_help("this is a defect of the program, or of a custom op: please report it"))
+}

@@ -1,0 +1,74 @@
+//! `striate evaluate MODEL DATA`: loss, accuracy, and what is confused with what.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use serde_json::json;
+use striate::Result;
+use striate::data::Dataset;
+use striate::session::{Machine, Session};
+use striate::train::{EvaluateConfig, Evaluation, Loss, evaluate};
+use striate::{Error, Model};
+
+use crate::args::EvaluateArgs;
+use crate::progress::Bar;
+use crate::{input, stop};
+
+pub fn run(args: &EvaluateArgs) -> Result<()> {
+    if args.batch_size == 0 {
+        return Err(Error::argument("a batch of 0 samples cannot be run").with_help("give --batch-size of at least 1"));
+    }
+    let model = input::model(&args.model)?;
+    let split = input::data(&args.data)?;
+    let data = if args.on == "test" { &split.test } else { &split.train };
+    let result = measure(&model, data, args.batch_size, args.machine.machine()?, args.quiet || args.json)?;
+    let accuracy = result.accuracy();
+    if args.json {
+        let (low, high) = result.confusion.accuracy_interval();
+        let classes: Vec<_> = result.confusion.reports().iter().zip(data.classes()).map(|(r, name)| {
+            json!({ "class": name, "precision": r.precision, "recall": r.recall, "f1": r.f1, "support": r.support })
+        }).collect();
+        let report = json!({
+            "data": data.name(), "part": args.on, "samples": result.samples, "loss": result.loss, "accuracy": accuracy,
+            "accuracy_95": [low, high], "confusion": result.confusion.rows(), "classes": classes,
+        });
+        println!("{report}");
+        return Ok(());
+    }
+    if args.quiet {
+        println!("loss {:.4} accuracy {accuracy:.4}", result.loss);
+        return Ok(());
+    }
+    println!("\n{}", verdict(&format!("{} {}", data.name(), args.on), &result));
+    println!("\nWhat was taken for what:\n{}", result.confusion.with_names(data.classes()));
+    Ok(())
+}
+
+/// One line on an evaluation, with the interval of the accuracy.
+pub fn verdict(name: &str, result: &Evaluation) -> String {
+    let (low, high) = result.confusion.accuracy_interval();
+    format!(
+        "{name}: loss {:.4}, accuracy {:.4} (95 % interval {low:.4} to {high:.4}, {} samples)",
+        result.loss,
+        result.accuracy(),
+        result.samples
+    )
+}
+
+/// Evaluates with a progress line as Keras shows it: `313/313 [====] - 1s 3ms/step - loss: ... - accuracy: ...`.
+pub fn measure(model: &Model, data: &dyn Dataset, batch_size: usize, machine: Machine, quiet: bool) -> Result<Evaluation> {
+    let mut session = Session::new(model, machine)?;
+    let mut bar = Bar::new(quiet);
+    let start = Instant::now();
+    let flag = stop::flag();
+    let config = EvaluateConfig { loss: &Loss::default(), batch_size };
+    let result = evaluate(&mut session, data, config, &mut |done, of| {
+        bar.show(done as u64, of as u64, start.elapsed().as_secs_f64(), "");
+        if flag.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    let result = result.inspect_err(|_| bar.abandon())?;
+    let rest = format!(" - loss: {:.4} - accuracy: {:.4}", result.loss, result.accuracy());
+    bar.finish(result.steps as u64, start.elapsed().as_secs_f64(), &rest);
+    Ok(result)
+}

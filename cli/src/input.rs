@@ -1,0 +1,75 @@
+//! What commands are given: models by name or file, data sets by name or folder, threads.
+
+use std::path::{Path, PathBuf};
+
+use striate::data::{self, Split};
+use striate::session::Machine;
+use striate::zoo::{self, Recipe};
+use striate::{Error, Model, Result};
+
+use crate::args::MachineArgs;
+use crate::run_folder::MODEL;
+
+impl MachineArgs {
+    /// The machine that was asked for.
+    pub fn machine(&self) -> Result<Machine> {
+        if let Ok(name) = std::env::var("STRIATE_ISA") {
+            striate::simd::Isa::named(&name).map_err(|e| e.within("STRIATE_ISA"))?;
+        }
+        Ok(Machine { threads: self.threads, ..Machine::default() })
+    }
+}
+
+/// A data set by name or folder.
+pub fn data(name: &str) -> Result<Split> {
+    match data::load(name) {
+        Err(_) if Path::new(name).exists() => data::load_path(Path::new(name)),
+        result => result.map_err(|e| match e.help() {
+            Some(help) => {
+                let help = format!("{help}; or give a folder that exists");
+                Error::new(e.kind(), e.message()).with_help(help)
+            }
+            None => e,
+        }),
+    }
+}
+
+/// A network with its settings, by name or TOML file.
+pub fn recipe(name: &str) -> Result<Recipe> {
+    let path = Path::new(name);
+    if !name.ends_with(".toml") && !path.is_file() {
+        return zoo::recipe(name);
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, "read", &e))?;
+    Recipe::from_toml(&text).map_err(|e| e.within(path.display()))
+}
+
+/// The model of a file or of a run folder. A warning is printed where its golden samples do not come out as saved.
+pub fn model(path: &Path) -> Result<Model> {
+    let file = model_file(path);
+    let (model, warning) = Model::load_checked(&file)?;
+    if let Some(warning) = warning {
+        eprintln!("warning: {}: {warning}", file.display());
+    }
+    Ok(model)
+}
+
+fn model_file(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join(MODEL) } else { path.to_path_buf() }
+}
+
+/// A model by zoo name (with fresh weights), TOML file, model file or run folder.
+pub fn any_model(name: &str, seed: u64) -> Result<Model> {
+    let path = Path::new(name);
+    if path.is_dir() || (path.is_file() && !name.ends_with(".toml")) {
+        return model(path);
+    }
+    let recipe = recipe(name).map_err(|e| match e.help() {
+        Some(help) if !name.ends_with(".toml") => {
+            let help = format!("{help}; or give a file that exists");
+            Error::new(e.kind(), e.message()).with_help(help)
+        }
+        _ => e,
+    })?;
+    Model::new(recipe.graph, seed)
+}

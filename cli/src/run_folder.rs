@@ -1,0 +1,131 @@
+//! The run folder: all that a training run leaves behind.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use striate::format::atomic;
+use striate::train::{EpochLog, Evaluation, FitConfig, History};
+use striate::visual::{self, TrainingCurves};
+use striate::{Error, Result};
+
+/// The model.
+pub const MODEL: &str = "model.striate";
+/// The last checkpoint.
+pub const CHECKPOINT: &str = "checkpoint.striate";
+
+/// A folder of one run.
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// The folder that was asked for, or `runs/NAME-1` with the next number that is free.
+    pub fn create(asked: Option<&Path>, name: &str) -> Result<Self> {
+        let path = match asked {
+            Some(path) if path.join(CHECKPOINT).exists() || path.join(MODEL).exists() => {
+                return Err(Error::argument(format!("{} holds a run already", path.display()))
+                    .with_help(format!("go on with it: striate train --resume {}; or give another --out", path.display())));
+            }
+            Some(path) => {
+                std::fs::create_dir_all(path).map_err(|e| Error::io(path, "make the folder", &e))?;
+                path.to_path_buf()
+            }
+            None => next_free(name)?,
+        };
+        Ok(Self { path })
+    }
+
+    /// The folder of a run that is to go on.
+    pub fn open(path: &Path) -> Result<Self> {
+        if !path.join(CHECKPOINT).exists() {
+            return Err(Error::argument(format!("{} holds no checkpoint to go on from", path.display()))
+                .with_help("give the run folder that `striate train` printed"));
+        }
+        Ok(Self { path: path.to_path_buf() })
+    }
+
+    /// A file in the folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes a text file, all or nothing.
+    pub fn write(&self, name: &str, text: &str) -> Result<()> {
+        atomic::write_bytes(&self.file(name), text.as_bytes())
+    }
+
+    /// The settings of the run, once at its start.
+    pub fn write_settings(&self, data: &str, model: &str, config: &FitConfig, threads: usize) -> Result<()> {
+        let settings = json!({
+            "data": data, "model": model, "seed": config.seed, "settings": config, "threads": threads,
+            "program": about_program(),
+        });
+        self.write("settings.json", &format!("{settings:#}\n"))
+    }
+
+    /// The history so far, as CSV and JSON.
+    pub fn write_history(&self, epochs: &[EpochLog]) -> Result<()> {
+        let history = History { epochs: epochs.to_vec(), ..History::default() };
+        self.write("history.csv", &history.to_csv())?;
+        self.write("history.json", &format!("{:#}\n", json!(history)))
+    }
+
+    /// The curves of loss and accuracy, as SVG and PNG.
+    pub fn write_curves(&self, title: &str, history: &History, test: Option<&Evaluation>) -> Result<()> {
+        let column = |f: fn(&EpochLog) -> f64| history.epochs.iter().map(f).collect::<Vec<f64>>();
+        let validation = |f: fn(&EpochLog) -> Option<f64>| history.epochs.iter().filter_map(f).collect::<Vec<f64>>();
+        let step_loss: Vec<f64> = history.step_loss.iter().map(|l| f64::from(*l)).collect();
+        let (loss, accuracy) = (column(|e| e.loss), column(|e| e.accuracy));
+        let (val_loss, val_accuracy) = (validation(|e| e.val_loss), validation(|e| e.val_accuracy));
+        let steps = history.epochs.iter().map(|e| e.step).collect::<Vec<_>>();
+        let picture = visual::training_curves(&TrainingCurves {
+            title,
+            train_loss: &loss,
+            train_accuracy: &accuracy,
+            validation_loss: &val_loss,
+            validation_accuracy: &val_accuracy,
+            step_loss: &step_loss,
+            epoch_ends: &steps,
+            test: test.map(|t| (t.loss, t.accuracy())),
+        })?;
+        self.write("curves.svg", &picture.svg())?;
+        atomic::write_bytes(&self.file("curves.png"), &picture.png()?)
+    }
+}
+
+/// Version, instruction set and CPU.
+pub fn about_program() -> serde_json::Value {
+    json!({
+        "striate": env!("CARGO_PKG_VERSION"),
+        "instruction_set": striate::simd::Isa::best().to_string(),
+        "cpu": cpu(),
+        "cores": striate::parallel::available(),
+        "system": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+    })
+}
+
+fn cpu() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map_or_else(|| "unknown".to_string(), |(_, name)| name.trim().to_string())
+}
+
+// Making the folder is what takes the number, so two runs never share one.
+fn next_free(name: &str) -> Result<PathBuf> {
+    let runs = Path::new("runs");
+    std::fs::create_dir_all(runs).map_err(|e| Error::io(runs, "make the folder", &e))?;
+    for number in 1..100_000 {
+        let path = runs.join(format!("{name}-{number}"));
+        match std::fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(Error::io(&path, "make the folder", &e)),
+        }
+    }
+    Err(Error::argument("there are 99,999 runs already").with_help("give a folder with --out"))
+}

@@ -1,0 +1,16 @@
+//! Ctrl-C: the first one asks the work to end after its step, the second ends the program at once.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// A flag that becomes true at the first Ctrl-C (or termination signal).
+pub fn flag() -> &'static AtomicBool {
+    // Without a handler Ctrl-C ends the program at once; the last checkpoint is still there.
+    let _ = ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    });
+    &STOP
+}

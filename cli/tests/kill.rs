@@ -1,0 +1,74 @@
+//! Kill -9 at any moment, then resume: the same digest as a run that was never disturbed. Ctrl-C likewise.
+#![cfg(unix)]
+
+mod common;
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use common::{Folder, json};
+
+const RUN: [&str; 10] =
+    ["train", "mnist", "--model", "residual-mnist", "--limit", "3000", "--epochs", "3", "--checkpoint-every", "0.02"];
+
+fn digest(report: &str) -> String {
+    json(report)["digest"].as_str().unwrap().to_string()
+}
+
+fn send(signal: &str, pid: u32) {
+    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn killed_at_random_moments() {
+    let folder = Folder::new();
+    let with = |extra: &[&'static str]| RUN.iter().chain(extra).copied().collect::<Vec<_>>();
+    let expect = digest(&folder.ok(&with(&["--json", "--out", "calm"])));
+    let mut moments = striate::rng::Rng::new(u64::from(std::process::id())).split("moments");
+    let mut child = folder.command(&with(&["--quiet", "--out", "wild"])).stdout(Stdio::null()).spawn().unwrap();
+    let mut kills = 0;
+    for _ in 0..6 {
+        // The first kill waits for a checkpoint; before that there is nothing to go on from.
+        while kills == 0 && !folder.file("wild/checkpoint.striate").exists() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        std::thread::sleep(Duration::from_millis(u64::from(moments.below(400))));
+        if child.try_wait().unwrap().is_some() {
+            break;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+        child = folder.command(&["train", "--resume", "wild", "--quiet", "--checkpoint-every", "0.02"]).stdout(Stdio::null()).spawn().unwrap();
+    }
+    child.wait().unwrap();
+    assert!(kills > 0, "the run was over before it could be killed");
+    let resumed = folder.ok(&["train", "--resume", "wild", "--json"]);
+    assert_eq!(digest(&resumed), expect, "after {kills} kills");
+    let leftovers: Vec<_> = std::fs::read_dir(folder.file("wild"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.contains("tmp"))
+        .collect();
+    assert!(leftovers.is_empty(), "{leftovers:?}");
+}
+
+#[test]
+fn ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on() {
+    let folder = Folder::new();
+    let mut child = folder
+        .command(&["train", "mnist", "--out", "run", "--checkpoint-every", "0.05"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !folder.file("run/checkpoint.striate").exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    send("-INT", child.id());
+    let mut message = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut message).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{message}");
+    assert!(message.contains("stopped after") && message.contains("striate train --resume run"), "{message}");
+    assert!(!folder.file("run/model.striate").exists());
+}

@@ -1,0 +1,381 @@
+//! A session: the weights and buffers of one model on one machine, and the plans that run on them.
+//!
+//! Plans are compiled when a batch size is first met, and kept. All of them
+//! share one set of buffers. One step is one entry into the thread pool.
+
+use std::cell::Ref;
+use std::ops::ControlFlow;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::Graph;
+use crate::model::{Model, Param};
+use crate::ops::{Io, Memory, Mode, Slot};
+use crate::parallel::{Pool, Team};
+use crate::plan::{Params, Plan, PlanConfig};
+use crate::rng::Rng;
+use crate::simd::Isa;
+use crate::tensor::Tensor;
+
+/// The machine that a session runs on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// Threads; 0 stands for one per core.
+    pub threads: usize,
+    /// The instruction set.
+    pub isa: Isa,
+    /// The convolution algorithm, where the choice is not left to the engine.
+    pub algorithm: Option<String>,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self { threads: 0, isa: Isa::best(), algorithm: None }
+    }
+}
+
+/// What a plan is for; one plan is kept for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Purpose {
+    mode: Mode,
+    batch: usize,
+    strip_head: bool,
+    keep: bool,
+}
+
+/// A model's weights and buffers, ready to run.
+pub struct Session {
+    graph: Graph,
+    params: Params,
+    names: Vec<String>,
+    memory: Memory,
+    pool: Pool,
+    machine: Machine,
+    plans: Vec<(Purpose, Plan)>,
+}
+
+/// One parameter, lent to an optimiser.
+pub struct ParamMut<'a> {
+    /// Its number.
+    pub index: usize,
+    /// The weights.
+    pub w: &'a mut [f32],
+    /// The gradient.
+    pub dw: &'a mut [f32],
+}
+
+impl Session {
+    /// A session with a copy of the model's weights.
+    ///
+    /// # Errors
+    /// The threads cannot be started.
+    pub fn new(model: &Model, machine: Machine) -> Result<Self> {
+        let pool = Pool::new(machine.threads)?;
+        let machine = Machine { threads: pool.threads(), ..machine };
+        let params = Params::of(model.graph());
+        let names = model.params().iter().map(|p| p.name.clone()).collect();
+        let mut memory = Memory::default();
+        for param in model.params() {
+            let slot = memory.add(param.data.len());
+            memory.get_mut(slot).copy_from_slice(&param.data);
+        }
+        for spec in &params.specs {
+            memory.add(if spec.trainable { spec.len() } else { 0 });
+        }
+        Ok(Self { graph: model.graph().clone(), params, names, memory, pool, machine, plans: Vec::new() })
+    }
+
+    /// The machine, with the threads that are really used.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// The network.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// The weights of parameter `index`.
+    pub fn weights(&self, index: usize) -> Ref<'_, [f32]> {
+        self.memory.get(self.weight_slot(index))
+    }
+
+    /// The gradient of parameter `index` after the last training step; empty if it is not trainable.
+    pub fn gradient(&self, index: usize) -> Ref<'_, [f32]> {
+        self.memory.get(self.gradient_slot(index))
+    }
+
+    /// Overwrites the weights of parameter `index`.
+    ///
+    /// # Errors
+    /// The number of weights does not agree.
+    pub fn set_weights(&mut self, index: usize, values: &[f32]) -> Result<()> {
+        let slot = self.weight_slot(index);
+        if slot.len != values.len() {
+            let name = &self.names[index];
+            return Err(Error::shape(format!("{name} has {} weights, not {}", slot.len, values.len())));
+        }
+        self.memory.get_mut(slot).copy_from_slice(values);
+        Ok(())
+    }
+
+    /// Copies the weights into a model of the same graph.
+    pub fn store(&self, model: &mut Model) {
+        for (i, param) in model.params_mut().iter_mut().enumerate() {
+            param.data.copy_from_slice(&self.weights(i));
+        }
+    }
+
+    /// Runs the network forward on `batch` samples; then [`Session::logits`] and [`Session::output`] hold the result.
+    ///
+    /// # Errors
+    /// The number of values does not agree with the input shape.
+    pub fn infer(&mut self, x: &[f32], batch: usize) -> Result<()> {
+        self.forward_as(Purpose { mode: Mode::Infer, batch, strip_head: false, keep: false }, x, Rng::new(0))
+    }
+
+    /// As [`Session::infer`], and keeps each layer's output for [`Session::value`].
+    ///
+    /// # Errors
+    /// The number of values does not agree with the input shape.
+    pub fn look(&mut self, x: &[f32], batch: usize) -> Result<()> {
+        self.forward_as(Purpose { mode: Mode::Infer, batch, strip_head: false, keep: true }, x, Rng::new(0))
+    }
+
+    fn forward_as(&mut self, purpose: Purpose, x: &[f32], rng: Rng) -> Result<()> {
+        self.prepare(purpose)?;
+        let (pool, mut run) = self.running(x)?;
+        pool.run(move |team| run.forward(team, rng));
+        Ok(())
+    }
+
+    /// What the head (softmax or sigmoid) was applied to in the last run; the output itself if there is no head.
+    pub fn logits(&self) -> Ref<'_, [f32]> {
+        self.memory.get(self.last().logits)
+    }
+
+    /// The output of the last run.
+    pub fn output(&self) -> Ref<'_, [f32]> {
+        self.memory.get(self.last().output)
+    }
+
+    /// The output of a layer, after [`Session::look`].
+    ///
+    /// # Errors
+    /// There is no such layer, or its output was not kept.
+    pub fn value(&self, layer: &str) -> Result<Tensor> {
+        let value = self.graph.value(layer)?;
+        let plan = self.last();
+        let slot = plan.of_node[value.0].ok_or_else(|| {
+            Error::argument(format!("the output of layer '{layer}' was not kept")).with_help("run `look` first")
+        })?;
+        let dims: Vec<usize> =
+            std::iter::once(plan.config.batch).chain(self.graph.shape(value).dims().iter().copied()).collect();
+        Tensor::new(&dims, self.memory.get(slot).to_vec())
+    }
+
+    /// One training step without the update: forward, `loss`, backward.
+    ///
+    /// `loss` is given the logits (or the output, where `strip_head` is false) and fills their gradient; its result is
+    /// passed on. `rng` is the stream of this step, for dropout.
+    ///
+    /// # Errors
+    /// The number of values does not agree with the input shape.
+    pub fn train<R: Send>(
+        &mut self,
+        x: &[f32],
+        at: TrainAt,
+        loss: impl FnOnce(Team, &[f32], &mut [f32]) -> R + Send,
+    ) -> Result<R> {
+        let TrainAt { batch, strip_head, rng } = at;
+        self.prepare(Purpose { mode: Mode::Train, batch, strip_head, keep: false })?;
+        let (pool, mut run) = self.running(x)?;
+        Ok(pool.run(move |team| {
+            run.forward(team, rng);
+            let result = run.loss(team, loss);
+            run.backward(team, rng);
+            result
+        }))
+    }
+
+    /// Calls `update` inside the pool with a way to go through all trainable parameters in order.
+    pub fn update<R: Send>(&mut self, update: impl FnOnce(Team, &mut ParamsMut<'_>) -> R + Send) -> R {
+        let mut params = ParamsMut { memory: &mut self.memory, params: &self.params };
+        self.pool.run(move |team| update(team, &mut params))
+    }
+
+    /// The first layer whose output holds a NaN or an infinity on these samples, with the number of such values.
+    ///
+    /// # Errors
+    /// The number of values does not agree with the input shape.
+    pub fn first_non_finite(&mut self, x: &[f32], at: TrainAt) -> Result<Option<(String, usize)>> {
+        let TrainAt { batch, strip_head, rng } = at;
+        self.prepare(Purpose { mode: Mode::Train, batch, strip_head, keep: false })?;
+        let bad = |values: &[f32]| values.iter().filter(|v| !v.is_finite()).count();
+        if bad(x) > 0 {
+            return Ok(Some((self.graph.nodes()[0].name.clone(), bad(x))));
+        }
+        let (pool, mut run) = self.running(x)?;
+        let found = pool.run(move |team| run.forward_until(team, rng, |y| bad(y) > 0).map(|(node, y)| (node, bad(&y))));
+        Ok(found.map(|(node, count)| (self.graph.nodes()[node].name.clone(), count)))
+    }
+
+    /// The plan of the last run.
+    ///
+    /// # Panics
+    /// Nothing was run yet.
+    pub fn plan(&self) -> &Plan {
+        self.last()
+    }
+
+    /// Bytes of all buffers: weights, gradients, values, scratch.
+    pub fn bytes(&self) -> usize {
+        self.memory.bytes()
+    }
+
+    // The plan for this purpose is compiled if it is new, and put last.
+    fn prepare(&mut self, purpose: Purpose) -> Result<()> {
+        if purpose.batch == 0 {
+            return Err(Error::argument("a batch of 0 samples cannot be run").with_help("give at least one sample"));
+        }
+        if let Some(at) = self.plans.iter().position(|(p, _)| *p == purpose) {
+            let last = self.plans.len() - 1;
+            self.plans.swap(at, last);
+            return Ok(());
+        }
+        let Purpose { mode, batch, strip_head, keep } = purpose;
+        let Machine { threads, isa, algorithm } = self.machine.clone();
+        let plan = Plan::compile(&self.graph, PlanConfig { batch, mode, strip_head, keep, isa, threads, algorithm })?;
+        tracing::debug!(batch, ?mode, "compiled a plan:\n{}", plan.report());
+        let (first, lens) = plan.buffers();
+        lens.iter().enumerate().for_each(|(i, len)| self.memory.reserve(first + i, *len));
+        self.plans.push((purpose, plan));
+        Ok(())
+    }
+
+    // The last plan with the input filled in.
+    fn running(&mut self, x: &[f32]) -> Result<(&Pool, Run<'_>)> {
+        let plan = &self.plans.last().expect("a plan was prepared").1;
+        if x.len() != plan.input.len {
+            let shape = self.graph.input_shape()?;
+            return Err(Error::shape(format!(
+                "{} samples of shape {shape} are {} values, not {}",
+                plan.config.batch,
+                plan.input.len,
+                x.len()
+            )));
+        }
+        self.memory.get_mut(plan.input).copy_from_slice(x);
+        Ok((&self.pool, Run { memory: &mut self.memory, plan }))
+    }
+
+    fn last(&self) -> &Plan {
+        &self.plans.last().expect("nothing was run yet").1
+    }
+
+    fn weight_slot(&self, index: usize) -> Slot {
+        Slot { buffer: index, len: self.params.specs[index].len() }
+    }
+
+    fn gradient_slot(&self, index: usize) -> Slot {
+        let spec = &self.params.specs[index];
+        Slot { buffer: self.params.specs.len() + index, len: if spec.trainable { spec.len() } else { 0 } }
+    }
+}
+
+/// Where a training step stands.
+#[derive(Debug, Clone, Copy)]
+pub struct TrainAt {
+    /// Samples in the batch.
+    pub batch: usize,
+    /// Whether the loss takes over a softmax or sigmoid at the end.
+    pub strip_head: bool,
+    /// The step's random stream.
+    pub rng: Rng,
+}
+
+/// All trainable parameters, lent to an optimiser one after the other.
+pub struct ParamsMut<'a> {
+    memory: &'a mut Memory,
+    params: &'a Params,
+}
+
+impl ParamsMut<'_> {
+    /// Calls `f` for each trainable parameter, in the order of the layers.
+    pub fn each(&mut self, mut f: impl FnMut(ParamMut<'_>)) {
+        let count = self.params.specs.len();
+        for (index, spec) in self.params.specs.iter().enumerate().filter(|(_, s)| s.trainable) {
+            let mut w = self.memory.get_mut(Slot { buffer: index, len: spec.len() });
+            let mut dw = self.memory.get_mut(Slot { buffer: count + index, len: spec.len() });
+            f(ParamMut { index, w: &mut w, dw: &mut dw });
+        }
+    }
+}
+
+// One run of a plan. It holds the memory as `&mut`, so that it may enter the pool.
+struct Run<'a> {
+    memory: &'a mut Memory,
+    plan: &'a Plan,
+}
+
+impl Run<'_> {
+    fn forward(&mut self, team: Team, rng: Rng) {
+        for act in &self.plan.acts {
+            act.step.forward(&Io::new(self.memory, &act.binding, team, rng.split_at(act.node as u64)));
+        }
+    }
+
+    // Forward until an act's output satisfies `stop`: its node and output.
+    fn forward_until(&mut self, team: Team, rng: Rng, stop: impl Fn(&[f32]) -> bool) -> Option<(usize, Vec<f32>)> {
+        let flow = self.plan.acts.iter().try_for_each(|act| {
+            let io = Io::new(self.memory, &act.binding, team, rng.split_at(act.node as u64));
+            act.step.forward(&io);
+            let y = io.y();
+            if stop(&y) { ControlFlow::Break((act.node, y.to_vec())) } else { ControlFlow::Continue(()) }
+        });
+        flow.break_value()
+    }
+
+    fn loss<R>(&mut self, team: Team, loss: impl FnOnce(Team, &[f32], &mut [f32]) -> R) -> R {
+        let output = self.memory.get(self.plan.output);
+        match self.plan.dlogits {
+            Some(slot) => loss(team, &output, &mut self.memory.get_mut(slot)),
+            // Nothing is trainable: the gradient goes nowhere.
+            None => loss(team, &output, &mut vec![0.0; output.len()]),
+        }
+    }
+
+    fn backward(&mut self, team: Team, rng: Rng) {
+        for back in &self.plan.backward {
+            let act = &self.plan.acts[back.act];
+            act.step.backward(&Io::new(self.memory, &act.binding, team, rng.split_at(act.node as u64)));
+            for (into, from) in &back.accumulate {
+                let (mut into, from) = (self.memory.get_mut(*into), self.memory.get(*from));
+                add(team, &mut into, &from);
+            }
+        }
+    }
+}
+
+const ADD_PIECE: usize = 1 << 15;
+
+fn add(team: Team, into: &mut [f32], from: &[f32]) {
+    team.chunks(into, ADD_PIECE, |i, into| {
+        for (a, b) in into.iter_mut().zip(&from[i * ADD_PIECE..]) {
+            *a += b;
+        }
+    });
+}
+
+/// An error for numbers that went bad in training.
+pub(crate) fn non_finite(step: u64, what: &str) -> Error {
+    Error::new(ErrorKind::Numeric, format!("training went bad at step {step}: {what}"))
+        .with_help("lower the learning rate, clip the gradients, or look for bad values in the data")
+}
+
+impl Model {
+    /// The weights of a session, as parameters of this model, by name.
+    pub fn params_of(&self, session: &Session) -> Vec<Param> {
+        let copy = |(i, p): (usize, &Param)| Param { data: session.weights(i).to_vec(), ..p.clone() };
+        self.params().iter().enumerate().map(copy).collect()
+    }
+}

@@ -1,0 +1,111 @@
+//! Evaluation: loss, accuracy and confusion matrix of a model on a data set.
+
+use std::ops::ControlFlow;
+
+use crate::data::{Dataset, Loader};
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::session::{Machine, Session};
+use crate::parallel::Team;
+use crate::train::{Confusion, Loss, Targets};
+
+/// What an evaluation gave.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// Mean loss.
+    pub loss: f64,
+    /// Which class was taken for which.
+    pub confusion: Confusion,
+    /// Samples.
+    pub samples: usize,
+    /// Batches.
+    pub steps: usize,
+}
+
+impl Evaluation {
+    /// The share of samples whose most probable class is the right one.
+    pub fn accuracy(&self) -> f64 {
+        self.confusion.accuracy()
+    }
+}
+
+/// How a model is evaluated.
+#[derive(Debug, Clone, Copy)]
+pub struct EvaluateConfig<'a> {
+    /// The loss.
+    pub loss: &'a Loss,
+    /// Samples in a batch; Keras takes 32.
+    pub batch_size: usize,
+}
+
+/// Evaluates what a session holds on a data set. `progress(done, of)` is called after each batch.
+///
+/// # Errors
+/// The data do not fit the network, or `progress` breaks off.
+pub fn evaluate(
+    session: &mut Session,
+    data: &dyn Dataset,
+    config: EvaluateConfig<'_>,
+    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Evaluation> {
+    check_fit(session.graph(), data)?;
+    let classes = session.graph().output_shape()?.len();
+    let loss = config.loss.compile(session.machine().isa, config.batch_size, classes, None)?;
+    let mut per_sample = vec![0.0; config.batch_size];
+    let mut confusion = Confusion::new(data.classes().len().max(classes).max(2));
+    let loader = Loader::in_order(data, config.batch_size);
+    let steps = loader.steps();
+    let (mut sum, mut done) = (0.0, 0);
+    loader.run(0, |batch| {
+        session.infer(batch.x(), batch.len())?;
+        let x = if takes_logits(config.loss) { session.logits() } else { session.output() };
+        let targets = Targets::Classes(batch.labels());
+        sum += loss.forward(Team::solo(), &x, targets, batch.len(), &mut per_sample[..batch.len()]);
+        confusion.add_batch(&session.output(), batch.labels());
+        done += 1;
+        Ok(progress(done, steps))
+    })?;
+    if done < steps {
+        return Err(Error::new(crate::ErrorKind::Stopped, format!("evaluation was stopped after {done} of {steps} batches")));
+    }
+    Ok(Evaluation { loss: sum / data.len() as f64, confusion, samples: data.len(), steps })
+}
+
+impl Model {
+    /// Evaluates this model on a data set, in batches of 32 as Keras does (E15).
+    ///
+    /// # Errors
+    /// The data do not fit the network.
+    pub fn evaluate(&self, data: &dyn Dataset) -> Result<Evaluation> {
+        let mut session = Session::new(self, Machine::default())?;
+        let config = EvaluateConfig { loss: &Loss::default(), batch_size: 32 };
+        evaluate(&mut session, data, config, &mut |_, _| ControlFlow::Continue(()))
+    }
+}
+
+/// Whether a loss reads the logits (what the head is applied to) rather than the output.
+pub(super) fn takes_logits(loss: &Loss) -> bool {
+    !matches!(loss, Loss::MeanSquaredError)
+}
+
+/// Checks that a data set fits a network: the shape of its samples, and the number of its classes.
+pub(super) fn check_fit(graph: &crate::Graph, data: &dyn Dataset) -> Result<()> {
+    let (want, have) = (graph.input_shape()?, data.shape());
+    if want != have {
+        return Err(Error::shape(format!("network '{}' takes {want}, but {} has {have}", graph.name(), data.name()))
+            .with_help(format!("give the network the input {:?}, or resize the images", have.dims())));
+    }
+    if data.len() == 0 {
+        return Err(Error::argument(format!("{} holds no samples", data.name())).with_help("give at least one image"));
+    }
+    let (outputs, classes) = (graph.output_shape()?, data.classes().len());
+    if outputs.rank() != 1 || (outputs.len() < classes && outputs.len() != 1) {
+        return Err(Error::shape(format!(
+            "network '{}' ends in {outputs}, but {} has {classes} classes",
+            graph.name(),
+            data.name()
+        ))
+        .with_help(format!("end the network with a dense layer of {classes} units")));
+    }
+    Ok(())
+}

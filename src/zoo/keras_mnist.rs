@@ -1,0 +1,33 @@
+//! The Keras network of the notes (E6), with the settings of D10.
+//!
+//! Three 3x3 convolutions, each with ReLU and a 2x2 max-pool, then 64 hidden
+//! units: 93,322 parameters (E8). Adam at 0.001, categorical cross-entropy,
+//! 5 epochs, batches of 64.
+
+use crate::error::Result;
+use crate::model::Sequential;
+use crate::ops::{Activation, Conv2D, Dense, Flatten, Padding, Pool2D};
+use crate::train::{FitConfig, Optimizer};
+use crate::zoo::Recipe;
+
+pub(super) const ABOUT: &str = "three 3x3 convolutions, 93,322 parameters; Adam, 5 epochs: 99 % on MNIST in under a minute";
+
+pub(super) fn recipe() -> Result<Recipe> {
+    let graph = Sequential::new([28, 28, 1])
+        .add(convolution(32))
+        .add(Pool2D::max(2))
+        .add(convolution(64))
+        .add(Pool2D::max(2))
+        .add(convolution(64))
+        .add(Pool2D::max(2))
+        .add(Flatten)
+        .add(Dense::new(64).activation(Activation::Relu))
+        .add(Dense::new(10).activation(Activation::Softmax))
+        .graph()?;
+    let train = FitConfig { epochs: 5, batch_size: 64, optimizer: Optimizer::adam(), ..FitConfig::default() };
+    Ok(Recipe { graph, train })
+}
+
+fn convolution(filters: usize) -> Conv2D {
+    Conv2D::new(filters, 3).padding(Padding::Same).activation(Activation::Relu)
+}

@@ -1,0 +1,44 @@
+//! A small residual network for MNIST: batch normalisation, shortcuts (M39, L20) and dropout in 20,000 parameters.
+//!
+//! It stands for the functional way to build a network, and trains every op
+//! that must give the same bits on any number of threads.
+
+use crate::error::Result;
+use crate::graph::{Graph, Value};
+use crate::ops::{Activation, Add, BatchNorm, Conv2D, Dense, Dropout, GlobalPool, Padding, Pool2D};
+use crate::train::{FitConfig, Optimizer};
+use crate::zoo::Recipe;
+
+pub(super) const ABOUT: &str = "two residual blocks with batch normalisation and dropout; Adam, 5 epochs";
+
+pub(super) fn recipe() -> Result<Recipe> {
+    let mut g = Graph::new("residual-mnist");
+    let x = g.input([28, 28, 1])?;
+    let stem = convolution(&mut g, 16, x)?;
+    let small = g.add(Pool2D::max(2), &[stem])?;
+    let first = residual(&mut g, 16, small)?;
+    let smaller = g.add(Pool2D::max(2), &[first])?;
+    let wide = convolution(&mut g, 32, smaller)?;
+    let second = residual(&mut g, 32, wide)?;
+    let mean = g.add(GlobalPool::average(), &[second])?;
+    let dropped = g.add(Dropout::new(0.1), &[mean])?;
+    g.add(Dense::new(10).activation(Activation::Softmax), &[dropped])?;
+    let train = FitConfig { epochs: 5, batch_size: 64, optimizer: Optimizer::adam(), ..FitConfig::default() };
+    Ok(Recipe { graph: g, train })
+}
+
+// Convolution, normalisation, activation (M40).
+fn convolution(g: &mut Graph, filters: usize, x: Value) -> Result<Value> {
+    let z = g.add(Conv2D::new(filters, 3).padding(Padding::Same).no_bias(), &[x])?;
+    let n = g.add(BatchNorm::new(), &[z])?;
+    g.add(Activation::Relu, &[n])
+}
+
+// The block's output is F(x) + x.
+fn residual(g: &mut Graph, filters: usize, x: Value) -> Result<Value> {
+    let f = convolution(g, filters, x)?;
+    let z = g.add(Conv2D::new(filters, 3).padding(Padding::Same).no_bias(), &[f])?;
+    let n = g.add(BatchNorm::new(), &[z])?;
+    let sum = g.add(Add, &[n, x])?;
+    g.add(Activation::Relu, &[sum])
+}
