@@ -2,6 +2,7 @@
 
 pub mod conv;
 pub mod error;
+pub mod format;
 pub mod init;
 pub mod ops;
 pub mod parallel;

@@ -1,0 +1,27 @@
+//! Files: how they are written, and how they are read without trusting them.
+//!
+//! - [`atomic`] replaces a file whole or not at all;
+//! - [`safetensors`] is the plain tensor file that other tools read and write;
+//! - [`container`] is the striate file: a safetensors file with documents and a checksum;
+//! - [`digest()`] is a short name for the exact bits of a set of tensors;
+//! - [`npy`] reads and writes NumPy's `.npy` and reads `.npz`;
+//! - `zip` reads the archives that `.npz` (and others) are.
+//!
+//! Nothing here knows of layers or training. Every reader checks what a file
+//! claims against the size the file has before it allocates for it.
+
+pub mod atomic;
+pub mod container;
+mod digest;
+mod dtype;
+pub mod npy;
+pub mod safetensors;
+mod sniff;
+#[cfg(test)]
+mod testing;
+mod zip;
+
+pub use container::{Container, ContainerRef, Kind};
+pub use digest::digest;
+pub use dtype::Dtype;
+pub use safetensors::TensorRef;
