@@ -10,6 +10,7 @@ pub mod rng;
 pub mod simd;
 mod tensor;
 pub mod train;
+pub mod visual;
 
 pub use error::{Error, ErrorKind, Result};
 pub use tensor::{Shape, Tensor};

@@ -1,0 +1,40 @@
+//! Values in, pictures out, as SVG and as PNG.
+//!
+//! - [`training_curves`], [`loss_curve`]: how a training run went.
+//! - [`LineChart`]: any lines over a common x.
+//! - [`confusion`]: which class was taken for which.
+//! - [`image_grid`]: many small images with their labels.
+//!
+//! Each is laid out once, as a [`Scene`] of plain shapes, from which both forms
+//! are made, so they show the same. Text is measured in one embedded typeface,
+//! and the layout keeps labels apart by what it measured. [`Scene`] is public:
+//! whoever has another thing to draw starts there, with the colours of [`ColourMap`].
+//!
+//! Nothing here knows training, graphs or tensors.
+
+mod axis;
+mod chart;
+mod colour;
+mod confusion;
+mod curves;
+mod font;
+mod grid;
+mod labels;
+mod picture;
+mod raster;
+mod scene;
+mod series;
+mod svg;
+#[cfg(test)]
+mod tests;
+
+pub use axis::{AxisStyle, Scale, Unit};
+pub use chart::LineChart;
+pub use colour::{Colour, ColourBar, ColourMap, PALETTE, Paint};
+pub use confusion::{Confusion, confusion};
+pub use curves::{LossCurve, TrainingCurves, loss_curve, training_curves};
+pub use font::Weight;
+pub use grid::{Cell, ImageGrid, image_grid};
+pub use picture::{PNG_SCALE, Picture};
+pub use scene::{Anchor, Bitmap, Rect, Scene, Shape, Stroke, Text};
+pub use series::{Best, Line, Series};
