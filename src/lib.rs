@@ -8,6 +8,7 @@ pub mod parallel;
 pub mod rng;
 pub mod simd;
 mod tensor;
+pub mod vmath;
 
 pub use error::{Error, ErrorKind, Result};
 pub use tensor::{Shape, Tensor};
