@@ -332,12 +332,19 @@ fn clip(x: f32, low: f32, high: f32) -> f32 {
 // The largest is subtracted first, so that no power overflows.
 #[inline(always)]
 fn softmax<const FMA: bool>(row: &mut [f32]) {
-    let max = row.iter().fold(f32::NEG_INFINITY, |m, v| if *v > m { *v } else { m });
+    let mut part = [f32::NEG_INFINITY; PARTS];
+    row.chunks(PARTS).for_each(|v| part.iter_mut().zip(v).for_each(|(part, v)| *part = larger(*part, *v)));
+    let max = part.into_iter().fold(f32::NEG_INFINITY, larger);
     map(row, |v| exp_lane::<FMA>(v - max));
     let mut part = [0.0; PARTS];
     row.chunks(PARTS).for_each(|v| part.iter_mut().zip(v).for_each(|(part, v)| *part += v));
     let scale = 1.0 / total(part);
     map(row, |v| v * scale);
+}
+
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
 }
 
 // `dx_i = y_i (dy_i - sum_j dy_j y_j)`.

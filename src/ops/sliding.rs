@@ -160,11 +160,11 @@ fn best<const B: usize, const MIN: bool, const TRACK: bool>(
                 for kx in 0..columns.len {
                     let v = load::<B>(x, s.input(rows.input + ky, columns.input + kx) + c);
                     let number = ((rows.tap + ky) * s.axes[1].kernel + columns.tap + kx) as f32;
-                    for i in 0..B {
-                        // A NaN wins against all, as in PyTorch; a tie leaves the earlier winner.
-                        let wins = v[i].is_nan() | if MIN { v[i] < winner[i] } else { v[i] > winner[i] };
-                        winner[i] = if wins { v[i] } else { winner[i] };
-                        tap[i] = if TRACK && wins { number } else { tap[i] };
+                    // A NaN wins against all, as in PyTorch; a tie leaves the earlier winner.
+                    let wins = mask(|i| v[i].is_nan() | if MIN { v[i] < winner[i] } else { v[i] > winner[i] });
+                    winner = blend(wins, v, winner);
+                    if TRACK {
+                        tap = blend(wins, [number; B], tap);
                     }
                 }
             }
@@ -227,7 +227,8 @@ fn winner<const B: usize>(s: &Sliding, iy: usize, dy: &[f32], index: &[f32], dx:
                 for ox in columns.clone() {
                     let (at, tap) = (s.output(oy, ox) + c, s.tap([iy, ix], [oy, ox]));
                     let (g, winner) = (load::<B>(dy, at), load::<B>(index, at));
-                    (0..B).for_each(|i| sum[i] += if winner[i] == tap { g[i] } else { 0.0 });
+                    let won = blend(mask(|i| winner[i] == tap), g, [0.0; B]);
+                    (0..B).for_each(|i| sum[i] += won[i]);
                 }
             }
             dx[ix * s.channels + c..][..B].copy_from_slice(&sum);
@@ -265,6 +266,17 @@ fn share<const FMA: bool, const B: usize>(s: &Sliding, iy: usize, dy: &[f32], dx
 #[inline(always)]
 fn blocks<const B: usize>(channels: usize) -> impl Iterator<Item = usize> {
     (0..channels.div_ceil(B)).map(move |i| (i * B).min(channels - B))
+}
+
+// Masks of bits instead of branches: from a plain `if` in these loops the compiler makes scalar code, 20 times slower.
+#[inline(always)]
+fn mask<const B: usize>(yes: impl Fn(usize) -> bool) -> [u32; B] {
+    std::array::from_fn(|i| u32::from(yes(i)).wrapping_neg())
+}
+
+#[inline(always)]
+fn blend<const B: usize>(mask: [u32; B], a: [f32; B], b: [f32; B]) -> [f32; B] {
+    std::array::from_fn(|i| f32::from_bits((a[i].to_bits() & mask[i]) | (b[i].to_bits() & !mask[i])))
 }
 
 #[inline(always)]
