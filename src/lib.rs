@@ -11,6 +11,7 @@ pub mod simd;
 mod tensor;
 pub mod train;
 pub mod visual;
+pub mod vmath;
 
 pub use error::{Error, ErrorKind, Result};
 pub use tensor::{Shape, Tensor};

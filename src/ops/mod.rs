@@ -9,14 +9,20 @@
 //! To add an op: write its file, add it to [`Op`], and call
 //! [`check::check`] from its tests.
 
-mod activation;
+pub mod activation;
 pub mod check;
 mod io;
+pub(crate) mod pieces;
+mod pool2d;
+#[cfg(test)]
+pub(crate) mod proof;
+mod sliding;
 
 use std::fmt;
 
 pub use activation::Activation;
 pub use io::{Aligned, Binding, Io, Memory, Slot};
+pub use pool2d::{Pool2D, PoolKind};
 
 use crate::error::Result;
 use crate::init::Init;

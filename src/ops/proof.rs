@@ -1,0 +1,61 @@
+//! What the tests of the ops share.
+
+use crate::ops::check::{self, Numbers, Options, check, run};
+use crate::ops::{Mode, Rule};
+use crate::rng::Rng;
+use crate::simd::Isa;
+use crate::tensor::Shape;
+
+/// The options of most tests.
+pub(crate) fn options() -> Options<'static> {
+    Options { seed: 11, ..Options::default() }
+}
+
+/// Checks `rule` against its twin on every instruction set, and asks for equal bits from 1, 2 and 3 threads and from
+/// all fused instruction sets.
+pub(crate) fn everywhere(rule: &dyn Rule, shapes: &[Shape], batch: usize, bound: f64) {
+    for mode in [Mode::Train, Mode::Infer] {
+        for isa in Isa::all() {
+            let report = check(rule, shapes, Options { batch, mode, isa, ..options() }).unwrap();
+            assert!(report.worst() < bound, "{rule:?} on {shapes:?}, {isa}, {mode:?}: {report:?}");
+        }
+        same_bits(rule, shapes, Options { batch, mode, ..options() });
+    }
+}
+
+fn same_bits(rule: &dyn Rule, shapes: &[Shape], options: Options<'_>) {
+    let numbers = numbers(rule, shapes, options.batch);
+    let fused: Vec<Isa> = Isa::all().into_iter().filter(|isa| isa.fused()).collect();
+    let outcome = |isa, threads| {
+        let o = run(rule, shapes, Options { isa, threads, ..options }, &numbers).unwrap();
+        let all = [vec![o.y], o.dx, o.dw, o.w].concat().concat();
+        all.into_iter().map(f32::to_bits).collect::<Vec<u32>>()
+    };
+    let expect = outcome(fused[0], 1);
+    for isa in fused {
+        for threads in [1, 2, 3] {
+            assert!(outcome(isa, threads) == expect, "{rule:?} on {shapes:?}: {isa} with {threads} threads differs");
+        }
+    }
+}
+
+/// Numbers without ties: distinct multiples of 1/64 for the inputs, normal ones for the rest.
+pub(crate) fn numbers(rule: &dyn Rule, shapes: &[Shape], batch: usize) -> Numbers {
+    let mut rng = Rng::new(5);
+    let x = shapes.iter().map(|s| distinct(&mut rng, s.len() * batch)).collect();
+    let w = rule.params(shapes).iter().map(|p| (0..p.len()).map(|_| 0.5 + rng.uniform()).collect()).collect();
+    let dy = distinct(&mut rng, rule.shape(shapes).unwrap().len() * batch);
+    Numbers { x, w, dy }
+}
+
+fn distinct(rng: &mut Rng, len: usize) -> Vec<f32> {
+    let mut values: Vec<f32> = (0..len).map(|i| (i as f32 - len as f32 / 2.0 + 0.25) / 64.0).collect();
+    rng.shuffle(&mut values);
+    values
+}
+
+/// Compares `rule` with its twin on numbers without ties.
+pub(crate) fn without_ties(rule: &dyn Rule, shapes: &[Shape], batch: usize) -> f64 {
+    let numbers = numbers(rule, shapes, batch);
+    check::check_on(rule, shapes, Options { batch, ..options() }, &numbers).unwrap().worst()
+}
