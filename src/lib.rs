@@ -2,6 +2,7 @@
 
 pub mod conv;
 pub mod error;
+pub mod gemm;
 pub mod init;
 pub mod ops;
 pub mod parallel;
