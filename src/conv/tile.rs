@@ -92,27 +92,33 @@ pub(crate) struct Row {
     pub out: u32,
 }
 
-/// The rows of a run of tiles, with the last one repeated so that every tile is whole.
+/// The rows of a run of tiles.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rows {
     rows: Vec<Row>,
-    live: usize,
     max: Row,
 }
 
 impl Rows {
     /// A table of these rows.
-    pub fn new(mut rows: Vec<Row>) -> Self {
-        let live = rows.len();
-        let max = rows.iter().fold(Row::default(), |m, r| Row { a: m.a.max(r.a), out: m.out.max(r.out) });
-        rows.resize(live + MAX_HEIGHT, rows.last().copied().unwrap_or_default());
-        Self { rows, live, max }
+    pub fn new(rows: Vec<Row>) -> Self {
+        let max = largest(&rows);
+        Self { rows, max }
     }
 
     /// The number of rows.
     pub fn len(&self) -> usize {
-        self.live
+        self.rows.len()
     }
+
+    // The largest places of the first `live` rows.
+    fn max(&self, live: usize) -> Row {
+        if live == self.rows.len() { self.max } else { largest(&self.rows[..live]) }
+    }
+}
+
+fn largest(rows: &[Row]) -> Row {
+    rows.iter().fold(Row::default(), |m, r| Row { a: m.a.max(r.a), out: m.out.max(r.out) })
 }
 
 /// Where the runs of a reduction start, relative to a row; each has `len` terms that lie `step` apart.
@@ -166,17 +172,18 @@ impl Job<'_> {
         let Self { rows, segments, .. } = self;
         let starts = &segments.starts[..self.count];
         let terms = self.count * segments.len;
-        assert!(self.live <= rows.live && self.width <= columns);
+        assert!(self.live <= rows.len() && self.width <= columns);
         if self.live == 0 {
             return;
         }
+        let max = rows.max(self.live);
         if terms > 0 {
             let far = starts.iter().fold(0, |m, s| m.max(*s)) as usize + (segments.len - 1) * segments.step;
             let read = if wide { columns } else { 1 };
-            assert!(self.a_shift + rows.max.a as usize + far + read <= self.a.len());
+            assert!(self.a_shift + max.a as usize + far + read <= self.a.len());
             assert!((terms - 1) * self.b_step + columns <= self.b.len());
         }
-        assert!(self.out_shift + rows.max.out as usize + self.width <= self.out.len());
+        assert!(self.out_shift + max.out as usize + self.width <= self.out.len());
         assert!(self.bias.is_empty() || self.bias.len() >= columns);
     }
 }
@@ -200,9 +207,6 @@ pub(crate) enum Kind {
     /// As `Wide`, fewer rows.
     WideLow,
 }
-
-/// The largest number of rows of any tile.
-const MAX_HEIGHT: usize = 14;
 
 // Rows by instruction set: AVX-512, AVX2, NEON, baseline. Sums, columns and one operand must fit the registers
 // (32, 16, 32, 16): a tile that spills runs at a sixth of the speed.
@@ -295,7 +299,9 @@ where
     job.check(LANES * V, WIDE);
     let whole = job.width == LANES * V;
     for first in (0..job.live).step_by(P) {
-        let rows: &[Row; P] = job.rows.rows[first..first + P].try_into().expect("P rows");
+        let all = &job.rows.rows[..job.live];
+        // A tile at the end repeats the last row, whose sums are then written once.
+        let rows: &[Row; P] = &std::array::from_fn(|p| all[(first + p).min(job.live - 1)]);
         let mut acc = [[<Lanes<FMA, LANES> as Register>::Vector::splat(0.0); V]; P];
         if job.accumulate {
             load::<_, LANES, P, V>(job, rows, whole, &mut acc);
