@@ -3,6 +3,7 @@
 pub mod conv;
 pub mod error;
 pub mod format;
+pub mod gemm;
 pub mod init;
 pub mod ops;
 pub mod parallel;

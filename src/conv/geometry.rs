@@ -6,13 +6,16 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Result};
 
 /// How an input is padded before a window slides over it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+///
+/// In a file it is `"same"`, `"valid"`, `"full"`, a number for all four sides, or `[top, bottom, left, right]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Padding {
     /// No padding: the window stays inside the input, and the output shrinks.
     #[default]
@@ -44,7 +47,7 @@ impl Padding {
     // What one axis asks for: the kind, or the elements before and after.
     fn of_axis(self, vertical: bool) -> (Self, usize, usize) {
         match self {
-            Self::Explicit { top, bottom, left, right } if vertical => (self, top, bottom),
+            Self::Explicit { top, bottom, .. } if vertical => (self, top, bottom),
             Self::Explicit { left, right, .. } => (self, left, right),
             other => (other, 0, 0),
         }
@@ -170,6 +173,97 @@ impl fmt::Display for Padding {
             Self::Same => f.write_str("same"),
             Self::Full => f.write_str("full"),
             Self::Explicit { top, bottom, left, right } => write!(f, "{top},{bottom},{left},{right}"),
+        }
+    }
+}
+
+impl FromStr for Padding {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let sides: Option<Vec<usize>> = text.split(',').map(|side| side.trim().parse().ok()).collect();
+        match (text, sides.as_deref()) {
+            ("valid", _) => Ok(Self::Valid),
+            ("same", _) => Ok(Self::Same),
+            ("full", _) => Ok(Self::Full),
+            (_, Some([p])) => Ok(Self::all(*p)),
+            (_, Some([top, bottom, left, right])) => {
+                Ok(Self::Explicit { top: *top, bottom: *bottom, left: *left, right: *right })
+            }
+            _ => Err(Error::argument(format!("'{text}' is not a padding"))
+                .with_help("use same, valid, full, a number, or four numbers: top, bottom, left, right")),
+        }
+    }
+}
+
+impl Serialize for Padding {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Explicit { top, bottom, left, right } => [top, bottom, left, right].serialize(s),
+            named => s.collect_str(named),
+        }
+    }
+}
+
+// The forms that a file may hold.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected \"same\", \"valid\", \"full\", a number, or [top, bottom, left, right]")]
+enum Written {
+    Name(String),
+    All(usize),
+    Sides([usize; 4]),
+}
+
+impl<'de> Deserialize<'de> for Padding {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        match Written::deserialize(d)? {
+            Written::Name(name) => name.parse().map_err(serde::de::Error::custom),
+            Written::All(p) => Ok(Self::all(p)),
+            Written::Sides([top, bottom, left, right]) => Ok(Self::Explicit { top, bottom, left, right }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(kernel: usize, stride: usize, padding: Padding) -> Window {
+        Window { kernel: [kernel; 2], stride: [stride; 2], dilation: [1; 2], padding, ceil: false }
+    }
+
+    // M13 to M15: (N - F + 2P) / S + 1 with the floor; M8, M12, M16, M18 of the sizes.
+    #[test]
+    fn m13_m14_m15_output_sizes() {
+        let out = |n, f, p, s| window(f, s, Padding::all(p)).axes(n, n).map(|a| a[0].output);
+        assert_eq!(out(28, 3, 1, 1).unwrap(), 28);
+        assert_eq!(out(4, 2, 0, 1).unwrap(), 3);
+        assert_eq!(out(28, 5, 0, 1).unwrap(), 24);
+        assert_eq!(out(227, 11, 0, 4).unwrap(), 55);
+        assert_eq!(out(7, 3, 1, 2).unwrap(), 4);
+        assert_eq!(out(8, 3, 0, 2).unwrap(), 3);
+        assert!((2..9).all(|f| out(9, f, 0, 1).unwrap() < 9) && out(9, 1, 0, 1).unwrap() == 9);
+    }
+
+    #[test]
+    fn same_puts_the_odd_element_at_the_end() {
+        let [h, _] = window(3, 2, Padding::Same).axes(6, 6).unwrap();
+        assert_eq!((h.output, h.before, h.after), (3, 0, 1));
+        let [h, _] = window(2, 1, Padding::Full).axes(4, 4).unwrap();
+        assert_eq!((h.output, h.before, h.after), (5, 1, 1));
+    }
+
+    #[test]
+    fn padding_reads_and_writes_all_forms() {
+        let read = |text: &str| serde_json::from_str::<Padding>(text);
+        assert_eq!(read("\"same\"").unwrap(), Padding::Same);
+        assert_eq!(read("2").unwrap(), Padding::all(2));
+        assert_eq!(read("[1,2,3,4]").unwrap(), Padding::Explicit { top: 1, bottom: 2, left: 3, right: 4 });
+        assert!(read("\"sane\"").unwrap_err().to_string().contains("'sane' is not a padding"));
+        assert!(read("[1,2]").unwrap_err().to_string().contains("expected \"same\""));
+        for padding in [Padding::Valid, Padding::Same, Padding::Full, Padding::all(3)] {
+            assert_eq!(read(&serde_json::to_string(&padding).unwrap()).unwrap(), padding);
+            assert_eq!(padding.to_string().parse::<Padding>().unwrap(), padding);
         }
     }
 }

@@ -1,5 +1,179 @@
-//! Convolution: slices and geometry in, slices out.
+//! Convolution: slices and geometry in, slices out. Knows no graph, no tensor name, no training.
+//!
+//! ```text
+//! Geometry            all sizes, validated once; prints and parses in one line
+//!   └ choose          the first algorithm of the list that accepts a pass on this machine
+//!      └ Kernel::run  sweeps pieces of the batch over the threads
+//!         └ tile      the inner loop, in registers; the instance was chosen by `choose`
+//! ```
+//!
+//! The algorithms, the fastest first, each in a file of its own: [`Depthwise`](self#algorithms) (a channel meets its own
+//! filter), direct (register tiles on a padded strip), lowered (im2col and a matrix product) and the reference (plain
+//! loops), which is last and takes everything. Each may refuse a pass with a reason, which the plan's report keeps.
+//! A 1x1 convolution and a dense layer are direct ones whose input needs no padding: it is then read in place.
+//!
+//! # Algorithms
+//!
+//! | name | forward | gradient to the input | gradient to the weights |
+//! |---|---|---|---|
+//! | `depthwise` | groups = ic = oc | the same | the same |
+//! | `direct` | all | all | all |
+//! | `lowered` | one group | one group | one group |
+//! | `reference` | all | all | all |
+//!
+//! Bits: a pass is cut into pieces by its shape, and partial sums are added in a fixed order, so an algorithm gives
+//! the same bits for any number of threads, and on all instruction sets that fuse multiply-adds.
 
+mod columns;
+mod depthwise;
+mod direct;
 mod geometry;
+mod gradient;
+pub mod lowered;
+pub mod math;
+mod problem;
+pub mod reference;
+mod sweep;
+mod tile;
 
+use std::fmt;
+
+pub use columns::BiasGradient;
 pub use geometry::{Axis, Padding, Window};
+pub use problem::{Channels, Geometry};
+pub use tile::Fused;
+
+use crate::error::{Result, unknown};
+use crate::parallel::Team;
+use crate::simd::Isa;
+
+/// Which of the three computations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Pass {
+    /// `y` from `x` and `w`.
+    Forward,
+    /// `dx` from `dy` and `w`.
+    BackwardInput,
+    /// `dw` from `x` and `dy`.
+    BackwardWeights,
+}
+
+impl Pass {
+    /// All passes.
+    pub const ALL: [Self; 3] = [Self::Forward, Self::BackwardInput, Self::BackwardWeights];
+
+    /// Elements of what the pass writes.
+    pub fn out_len(self, g: &Geometry) -> usize {
+        match self {
+            Self::Forward => g.y_len(),
+            Self::BackwardInput => g.x_len(),
+            Self::BackwardWeights => g.w_len(),
+        }
+    }
+}
+
+impl fmt::Display for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Forward => "forward",
+            Self::BackwardInput => "backward_input",
+            Self::BackwardWeights => "backward_weights",
+        })
+    }
+}
+
+/// What a kernel is chosen for.
+#[derive(Debug, Clone, Copy)]
+pub struct Machine {
+    /// The instruction set.
+    pub isa: Isa,
+    /// Threads that will run it; decides the size of the scratch alone, never the bits.
+    pub threads: usize,
+}
+
+/// What happens to each output of a forward pass before it is written.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Finish<'a> {
+    /// Added first; one number for each output channel, or empty.
+    pub bias: &'a [f32],
+    /// Applied last.
+    pub fused: Fused,
+}
+
+/// What a kernel works on.
+pub struct Work<'a> {
+    /// `[x, w]` in forward, `[dy, w]` in backward_input, `[x, dy]` in backward_weights.
+    pub inputs: [&'a [f32]; 2],
+    /// `y`, `dx` or `dw`; all of it is written.
+    pub out: &'a mut [f32],
+    /// For forward alone.
+    pub finish: Finish<'a>,
+    /// At least [`Kernel::work`] numbers; their content does not matter.
+    pub scratch: &'a mut [f32],
+}
+
+/// One pass of one geometry, ready to run.
+pub trait Kernel: Send + Sync {
+    /// Length of the scratch that it needs.
+    fn work(&self) -> usize;
+
+    /// Runs the pass; neither allocates nor locks.
+    ///
+    /// # Panics
+    /// A slice is shorter than the geometry says, or the team larger than the machine it was chosen for.
+    fn run(&self, team: Team, work: Work<'_>);
+}
+
+type Accept = fn(&Geometry, Pass, Machine) -> Result<Box<dyn Kernel>, String>;
+
+/// The algorithms, the preferred first; adding one is adding a line.
+const ALGORITHMS: [(&str, Accept); 4] = [
+    ("depthwise", depthwise::accept),
+    ("direct", direct::accept),
+    ("lowered", lowered::accept),
+    ("reference", reference::accept),
+];
+
+/// The names of the algorithms, the preferred first.
+pub fn algorithms() -> [&'static str; 4] {
+    ALGORITHMS.map(|(name, _)| name)
+}
+
+/// What [`choose`] decided, and why not something else.
+pub struct Choice {
+    /// The name of the algorithm.
+    pub algorithm: &'static str,
+    /// What to run.
+    pub kernel: Box<dyn Kernel>,
+    /// The algorithms before it in the list, and why each refused.
+    pub refusals: Vec<(&'static str, String)>,
+}
+
+/// The first algorithm that accepts a pass, or the `forced` one.
+///
+/// ```
+/// use striate::conv::{Geometry, Machine, Pass, choose};
+/// let g: Geometry = "h8 w8 ic3 oc4 k3 psame".parse()?;
+/// let machine = Machine { isa: striate::simd::Isa::best(), threads: 1 };
+/// let choice = choose(&g, Pass::Forward, machine, None)?;
+/// assert_eq!((choice.algorithm, choice.refusals[0].0), ("direct", "depthwise"));
+/// # Ok::<(), striate::Error>(())
+/// ```
+///
+/// # Errors
+/// The forced name is unknown, or that algorithm refuses; the message says why.
+pub fn choose(g: &Geometry, pass: Pass, machine: Machine, forced: Option<&str>) -> Result<Choice> {
+    if let Some(name) = forced.filter(|name| !algorithms().contains(name)) {
+        return Err(unknown("convolution algorithm", name, algorithms()));
+    }
+    let mut refusals = Vec::new();
+    for (algorithm, accept) in ALGORITHMS.into_iter().filter(|(name, _)| forced.is_none_or(|f| f == *name)) {
+        match accept(g, pass, machine) {
+            Ok(kernel) => return Ok(Choice { algorithm, kernel, refusals }),
+            Err(reason) => refusals.push((algorithm, reason)),
+        }
+    }
+    let (name, reason) = refusals.pop().unwrap_or(("reference", "it was not asked".into()));
+    Err(crate::error::Error::argument(format!("algorithm '{name}' refuses {pass} of {g}: {reason}"))
+        .with_help("leave the choice to the engine, or force 'reference'"))
+}

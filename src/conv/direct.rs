@@ -1,0 +1,190 @@
+//! Direct convolution: register tiles over a padded strip, without an intermediate matrix.
+//!
+//! ```text
+//! for each piece of the output (a few images, or some rows of one)     on any thread
+//!   copy the rows of the source that it needs, with their padding      sweep.rs
+//!   for each panel of output channels (one or two vectors)
+//!     for each tile of output pixels                                   tile.rs
+//!       for kh, kw, ic: sums += pixel * weights
+//! ```
+//!
+//! The weights are packed into panels once a step, `[kh][kw][ic][columns of the tile]`, padded with zeros. The order
+//! of each sum is (`kh`, `kw`, `ic`) from 0, then the bias, then the activation: the bits are those of the reference.
+//!
+//! A direct convolution with register blocks over pixels and channels is described by Georganas et al., "Anatomy of
+//! high-performance deep learning convolutions on SIMD architectures", SC'18, doi:10.1109/SC.2018.00069.
+
+use super::gradient::Gradient;
+use super::sweep::{Piece, Setup, Sweep};
+use super::tile::{Job, Kind, TileFn};
+use super::{Finish, Geometry, Kernel, Machine, Pass, Work};
+use crate::parallel::Team;
+use crate::simd::Isa;
+
+/// Columns of the output that a tile computes at once.
+pub(super) struct Column {
+    /// The shape of the tile.
+    pub kind: Kind,
+    /// The first channel of the source that it reads.
+    pub from: usize,
+    /// The first channel of the output.
+    pub to: usize,
+    /// How many channels of the output.
+    pub width: usize,
+}
+
+/// All columns of a pass: panels of two vectors in each group, and one vector for a small rest.
+pub(super) fn columns(groups: usize, source: usize, output: usize, isa: Isa) -> Vec<Column> {
+    let lanes = isa.lanes();
+    let mut all = Vec::new();
+    for group in 0..groups {
+        for first in (0..output).step_by(2 * lanes) {
+            let width = (output - first).min(2 * lanes);
+            let kind = if width > lanes { Kind::Double } else { Kind::Single };
+            all.push(Column { kind, from: group * source, to: group * output + first, width });
+        }
+    }
+    all
+}
+
+pub(super) fn accept(g: &Geometry, pass: Pass, machine: Machine) -> Result<Box<dyn Kernel>, String> {
+    let (icg, ocg) = (g.ic_per_group(), g.oc_per_group());
+    Ok(match pass {
+        Pass::Forward => Box::new(Swept::new(g, pass, machine, columns(g.groups, icg, ocg, machine.isa))?),
+        Pass::BackwardInput => Box::new(Swept::new(g, pass, machine, columns(g.groups, ocg, icg, machine.isa))?),
+        Pass::BackwardWeights => Box::new(Gradient::new(g, machine, columns(g.groups, icg, ocg, machine.isa))?),
+    })
+}
+
+/// A forward pass or a gradient to the input, over any columns.
+pub(super) struct Swept {
+    g: Geometry,
+    pass: Pass,
+    threads: usize,
+    sweep: Sweep,
+    pieces: Vec<Piece>,
+    cuts: Vec<usize>,
+    columns: Vec<(Column, TileFn)>,
+    // Columns of a panel, channels of the source that each output sums, and terms of all phases.
+    stride: usize,
+    depth: usize,
+    terms: usize,
+}
+
+impl Swept {
+    pub fn new(g: &Geometry, pass: Pass, machine: Machine, columns: Vec<Column>) -> Result<Self, String> {
+        let isa = machine.isa;
+        let wide = columns.iter().any(|c| c.kind == Kind::Wide);
+        let height = columns.iter().map(|c| c.kind.height(isa)).min().unwrap_or(1);
+        let sweep = Sweep::new(g, &Setup { pass, wide, lanes: isa.lanes(), height })?;
+        let depth = match pass {
+            _ if wide => 1,
+            Pass::Forward => g.ic_per_group(),
+            _ => g.oc_per_group(),
+        };
+        let terms = sweep.phases.iter().map(|phase| phase.taps.len() * depth).sum();
+        let vectors = columns.iter().map(|c| c.kind.vectors()).max().unwrap_or(1);
+        let columns = columns.into_iter().map(|c| (c.kind.function(isa), c)).map(|(f, c)| (c, f)).collect();
+        let (pieces, cuts) = (sweep.pieces(), sweep.cuts());
+        let stride = vectors * isa.lanes();
+        Ok(Self { g: *g, pass, threads: machine.threads, sweep, pieces, cuts, columns, stride, depth, terms })
+    }
+
+    // One row of a panel: the weights of the column's channels for a kernel element and a channel of the source.
+    fn row(&self, w: &[f32], column: &Column, [kh, kw]: [usize; 2], channel: usize, row: &mut [f32]) {
+        let Geometry { oc, .. } = self.g;
+        let icg = self.g.ic_per_group();
+        let tap = (kh * self.g.w.kernel + kw) * icg;
+        let (row, rest) = row.split_at_mut(column.width);
+        rest.fill(0.0);
+        if self.pass == Pass::Forward || self.depth == 1 && icg == 1 && self.g.groups == oc {
+            row.copy_from_slice(&w[(tap + channel) * oc + column.to..][..column.width]);
+        } else {
+            // The roles of the channels are exchanged: `to` counts input channels, `channel` output channels.
+            let from = &w[(tap + column.to % icg) * oc + column.from + channel..];
+            row.iter_mut().zip(from.iter().step_by(oc)).for_each(|(to, w)| *to = *w);
+        }
+    }
+
+    fn pack(&self, w: &[f32], column: &Column, panel: &mut [f32]) {
+        let width = self.columns_of(column);
+        let mut rows = panel.chunks_exact_mut(width);
+        for tap in self.sweep.phases.iter().flat_map(|phase| &phase.taps) {
+            for channel in 0..self.depth {
+                let row = rows.next().expect("a panel has a row for each term");
+                self.row(w, column, *tap, channel, row);
+            }
+        }
+    }
+
+    fn columns_of(&self, column: &Column) -> usize {
+        // A panel is as wide as its tile; only the last of a group may be narrower than the others.
+        if column.kind.vectors() == 2 || self.columns.iter().all(|(c, _)| c.kind.vectors() == 1) {
+            self.stride
+        } else {
+            self.stride / 2
+        }
+    }
+
+    fn bias(&self, bias: &[f32], padded: &mut [f32]) {
+        for ((column, _), to) in self.columns.iter().zip(padded.chunks_exact_mut(self.stride)) {
+            to.fill(0.0);
+            to[..column.width].copy_from_slice(&bias[column.to..][..column.width]);
+        }
+    }
+
+    fn piece(&self, piece: Piece, source: &[f32], panels: &[f32], finish: Finish<'_>, out: &mut [f32]) {
+        let block = &self.sweep.blocks[piece.block];
+        for (i, (column, tile)) in self.columns.iter().enumerate() {
+            let width = self.columns_of(column);
+            let mut panel = &panels[i * self.terms * self.stride..][..self.terms * width];
+            let bias = finish.bias.get(i * self.stride..(i + 1) * self.stride).unwrap_or(&[]);
+            for (phase, rows) in self.sweep.phases.iter().zip(&block.tables) {
+                let (b, rest) = panel.split_at(phase.taps.len() * self.depth * width);
+                panel = rest;
+                tile(&mut Job {
+                    a: source,
+                    a_shift: column.from,
+                    rows,
+                    live: rows.len() / self.sweep.images * piece.images,
+                    segments: &phase.segments,
+                    count: phase.segments.count(),
+                    b,
+                    b_step: width,
+                    out,
+                    out_shift: column.to,
+                    width: column.width,
+                    accumulate: false,
+                    bias,
+                    fused: finish.fused,
+                });
+            }
+        }
+    }
+}
+
+impl Kernel for Swept {
+    fn work(&self) -> usize {
+        let panels = self.columns.len() * self.terms * self.stride;
+        panels + self.columns.len() * self.stride + self.threads * self.sweep.strip_len()
+    }
+
+    fn run(&self, team: Team, work: Work<'_>) {
+        let Work { inputs: [src, w], out, finish, scratch } = work;
+        let (panels, scratch) = scratch.split_at_mut(self.columns.len() * self.terms * self.stride);
+        let (padded, strips) = scratch.split_at_mut(self.columns.len() * self.stride);
+        team.chunks(panels, self.terms * self.stride, |i, panel| {
+            let (column, _) = &self.columns[i];
+            self.pack(w, column, &mut panel[..self.terms * self.columns_of(column)]);
+        });
+        if !finish.bias.is_empty() {
+            self.bias(finish.bias, padded);
+        }
+        let bias: &[f32] = if finish.bias.is_empty() { &[] } else { padded };
+        let (panels, finish) = (&*panels, Finish { bias, fused: finish.fused });
+        team.cuts_with((out, &self.cuts), (strips, self.sweep.strip_len()), |i, out, strip| {
+            let piece = self.pieces[i];
+            self.piece(piece, self.sweep.source(piece, src, strip), panels, finish, out);
+        });
+    }
+}

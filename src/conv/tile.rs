@@ -1,0 +1,419 @@
+//! The register tile: the one inner loop of all fast convolutions.
+//!
+//! A tile holds `P` rows by `V` vectors of sums in registers and runs over a reduction,
+//!
+//! ```text
+//! acc[p][v] += a[rows[p].a + segment + i * a_step] * b[...][v]      for each segment, for i in 0..len
+//! ```
+//!
+//! where `b` moves on by `b_step` with each term. The three passes differ only in what rows, columns and terms are:
+//!
+//! | pass | rows | columns | terms |
+//! |---|---|---|---|
+//! | forward | output pixels | output channels | `kh kw ic` |
+//! | gradient to the input | input pixels | input channels | `kh kw oc` |
+//! | gradient to the weights | `kh kw ic` | output channels | output pixels |
+//!
+//! A *wide* tile reads a vector of `a` instead of one number: column `v` of row `p` then meets its own channel
+//! (depthwise convolution). Where a row starts is a table made at compile time, so a tile runs across the ends of
+//! rows and images.
+//!
+//! Reads are not checked one by one, since an index that the compiler cannot bound keeps the sums out of the
+//! registers (5 instead of 230 GFLOP/s). [`Job::check`] bounds them all before the loop.
+
+mod vector;
+
+use crate::simd::{Isa, Level, stamp};
+use vector::{Lanes, Register, Vector};
+
+/// What happens to a finished sum before it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Fused {
+    /// `y = x`.
+    #[default]
+    Linear,
+    /// `y = max(x, 0)`.
+    Relu,
+    /// `y = min(max(x, 0), 6)`.
+    Relu6,
+    /// `y = x` for `x >= 0`, else `slope x`, with a positive slope.
+    LeakyRelu(f32),
+}
+
+impl Fused {
+    /// The function itself; NaN stays NaN.
+    #[inline(always)]
+    pub fn apply(self, x: f32) -> f32 {
+        match self {
+            Self::Linear => x,
+            Self::Relu => relu(x),
+            Self::Relu6 => relu6(x),
+            Self::LeakyRelu(slope) => leaky(slope, x),
+        }
+    }
+
+    /// The gradient to `x`, from the gradient `dy` to `y = apply(x)`.
+    #[inline(always)]
+    pub fn gradient(self, dy: f32, y: f32) -> f32 {
+        match self {
+            Self::Linear => dy,
+            Self::Relu => keep(y > 0.0, dy),
+            Self::Relu6 => keep(y > 0.0 && y < 6.0, dy),
+            Self::LeakyRelu(slope) => dy * if y < 0.0 { slope } else { 1.0 },
+        }
+    }
+}
+
+#[inline(always)]
+fn relu(x: f32) -> f32 {
+    if x < 0.0 { 0.0 } else { x }
+}
+
+#[inline(always)]
+fn relu6(x: f32) -> f32 {
+    let y = relu(x);
+    if y > 6.0 { 6.0 } else { y }
+}
+
+#[inline(always)]
+fn leaky(slope: f32, x: f32) -> f32 {
+    if x < 0.0 { slope * x } else { x }
+}
+
+#[inline(always)]
+fn keep(condition: bool, value: f32) -> f32 {
+    if condition { value } else { 0.0 }
+}
+
+/// Where a row of a tile starts in `a`, and where its sums go in `out`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Row {
+    pub a: u32,
+    pub out: u32,
+}
+
+/// The rows of a run of tiles.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rows {
+    rows: Vec<Row>,
+    max: Row,
+}
+
+impl Rows {
+    /// A table of these rows.
+    pub fn new(rows: Vec<Row>) -> Self {
+        let max = largest(&rows);
+        Self { rows, max }
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    // The largest places of the first `live` rows.
+    fn max(&self, live: usize) -> Row {
+        if live == self.rows.len() { self.max } else { largest(&self.rows[..live]) }
+    }
+}
+
+fn largest(rows: &[Row]) -> Row {
+    rows.iter().fold(Row::default(), |m, r| Row { a: m.a.max(r.a), out: m.out.max(r.out) })
+}
+
+/// Where the runs of a reduction start, relative to a row; each has `len` terms that lie `step` apart.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Segments {
+    starts: Vec<u32>,
+    len: usize,
+    step: usize,
+}
+
+impl Segments {
+    /// A table of these segments.
+    pub fn new(starts: Vec<u32>, len: usize, step: usize) -> Self {
+        Self { starts, len, step }
+    }
+
+    /// The number of segments.
+    pub fn count(&self) -> usize {
+        self.starts.len()
+    }
+}
+
+/// One call of a tile function: a run of tiles that share their columns.
+pub(crate) struct Job<'a> {
+    /// Read through the tables, from `a_shift` on.
+    pub a: &'a [f32],
+    pub a_shift: usize,
+    /// The rows, and how many of them count.
+    pub rows: &'a Rows,
+    pub live: usize,
+    /// The reduction, and how many of its segments count.
+    pub segments: &'a Segments,
+    pub count: usize,
+    /// One vector or two for each term, `b_step` apart.
+    pub b: &'a [f32],
+    pub b_step: usize,
+    /// Written through the table of rows, from `out_shift` on, `width` columns.
+    pub out: &'a mut [f32],
+    pub out_shift: usize,
+    pub width: usize,
+    /// Whether the sums go on from what `out` holds, or from 0.
+    pub accumulate: bool,
+    /// Added to each column at the end; as wide as the tile, or empty.
+    pub bias: &'a [f32],
+    pub fused: Fused,
+}
+
+impl Job<'_> {
+    /// Bounds every read and write of a run with tiles of `columns` columns; a wide tile reads `columns` of `a` too.
+    fn check(&self, columns: usize, wide: bool) {
+        let Self { rows, segments, .. } = self;
+        let starts = &segments.starts[..self.count];
+        let terms = self.count * segments.len;
+        assert!(self.live <= rows.len() && self.width <= columns);
+        if self.live == 0 {
+            return;
+        }
+        let max = rows.max(self.live);
+        if terms > 0 {
+            let far = starts.iter().fold(0, |m, s| m.max(*s)) as usize + (segments.len - 1) * segments.step;
+            let read = if wide { columns } else { 1 };
+            assert!(self.a_shift + max.a as usize + far + read <= self.a.len());
+            assert!((terms - 1) * self.b_step + columns <= self.b.len());
+        }
+        assert!(self.out_shift + max.out as usize + self.width <= self.out.len());
+        assert!(self.bias.is_empty() || self.bias.len() >= columns);
+    }
+}
+
+/// A function that computes a run of tiles.
+pub(crate) type TileFn = fn(&mut Job<'_>);
+
+/// The shape of a tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Two vectors of columns, as many rows as the registers hold.
+    Double,
+    /// Two vectors of columns, fewer rows.
+    DoubleLow,
+    /// One vector of columns.
+    Single,
+    /// One vector of columns, fewer rows.
+    SingleLow,
+    /// One vector of channels, each with its own `a`.
+    Wide,
+    /// As `Wide`, fewer rows.
+    WideLow,
+}
+
+// Rows by instruction set: AVX-512, AVX2, NEON, baseline. Sums, columns and one operand must fit the registers
+// (32, 16, 32, 16): a tile that spills runs at a sixth of the speed.
+const DOUBLE: [usize; 4] = [14, 6, 12, 4];
+const DOUBLE_LOW: [usize; 4] = [9, 5, 9, 3];
+const SINGLE: [usize; 4] = [14, 12, 14, 8];
+const SINGLE_LOW: [usize; 4] = [9, 9, 9, 5];
+
+impl Kind {
+    /// Rows of the tile.
+    pub fn height(self, isa: Isa) -> usize {
+        let heights = match self {
+            Self::Double => DOUBLE,
+            Self::DoubleLow => DOUBLE_LOW,
+            Self::Single | Self::Wide => SINGLE,
+            Self::SingleLow | Self::WideLow => SINGLE_LOW,
+        };
+        heights[match isa.0 {
+            Level::Avx512 => 0,
+            Level::Avx2 => 1,
+            Level::Neon => 2,
+            Level::Baseline => 3,
+        }]
+    }
+
+    /// Vectors of columns.
+    pub fn vectors(self) -> usize {
+        if matches!(self, Self::Double | Self::DoubleLow) { 2 } else { 1 }
+    }
+
+    /// The low tile with as many vectors, if it wastes less of `rows` rows than this one.
+    pub fn fit(self, rows: usize, isa: Isa) -> Self {
+        let low = match self {
+            Self::Double | Self::DoubleLow => Self::DoubleLow,
+            Self::Single | Self::SingleLow => Self::SingleLow,
+            Self::Wide | Self::WideLow => Self::WideLow,
+        };
+        let cost = |kind: Self| rows.next_multiple_of(kind.height(isa));
+        if cost(low) < cost(self) { low } else { self }
+    }
+
+    /// The function for this shape.
+    pub fn function(self, isa: Isa) -> TileFn {
+        match self {
+            Self::Double => double(isa),
+            Self::DoubleLow => double_low(isa),
+            Self::Single => single(isa),
+            Self::SingleLow => single_low(isa),
+            Self::Wide => wide(isa),
+            Self::WideLow => wide_low(isa),
+        }
+    }
+}
+
+stamp! {
+    fn double(job: &mut Job<'_>) = tiles[FMA, LANES;
+        avx512: DOUBLE[0], 2, false; avx2: DOUBLE[1], 2, false; neon: DOUBLE[2], 2, false; baseline: DOUBLE[3], 2, false];
+}
+stamp! {
+    fn double_low(job: &mut Job<'_>) = tiles[FMA, LANES;
+        avx512: DOUBLE_LOW[0], 2, false; avx2: DOUBLE_LOW[1], 2, false;
+        neon: DOUBLE_LOW[2], 2, false; baseline: DOUBLE_LOW[3], 2, false];
+}
+stamp! {
+    fn single(job: &mut Job<'_>) = tiles[FMA, LANES;
+        avx512: SINGLE[0], 1, false; avx2: SINGLE[1], 1, false; neon: SINGLE[2], 1, false; baseline: SINGLE[3], 1, false];
+}
+stamp! {
+    fn single_low(job: &mut Job<'_>) = tiles[FMA, LANES;
+        avx512: SINGLE_LOW[0], 1, false; avx2: SINGLE_LOW[1], 1, false;
+        neon: SINGLE_LOW[2], 1, false; baseline: SINGLE_LOW[3], 1, false];
+}
+stamp! {
+    fn wide(job: &mut Job<'_>) = tiles[FMA, LANES;
+        avx512: SINGLE[0], 1, true; avx2: SINGLE[1], 1, true; neon: SINGLE[2], 1, true; baseline: SINGLE[3], 1, true];
+}
+stamp! {
+    fn wide_low(job: &mut Job<'_>) = tiles[FMA, LANES;
+        avx512: SINGLE_LOW[0], 1, true; avx2: SINGLE_LOW[1], 1, true;
+        neon: SINGLE_LOW[2], 1, true; baseline: SINGLE_LOW[3], 1, true];
+}
+
+type Sums<T, const P: usize, const V: usize> = [[T; V]; P];
+
+#[inline(always)]
+fn tiles<const FMA: bool, const LANES: usize, const P: usize, const V: usize, const WIDE: bool>(job: &mut Job<'_>)
+where
+    Lanes<FMA, LANES>: Register,
+{
+    job.check(LANES * V, WIDE);
+    let whole = job.width == LANES * V;
+    for first in (0..job.live).step_by(P) {
+        let all = &job.rows.rows[..job.live];
+        // A tile at the end repeats the last row, whose sums are then written once.
+        let rows: &[Row; P] = &std::array::from_fn(|p| all[(first + p).min(job.live - 1)]);
+        let mut acc = [[<Lanes<FMA, LANES> as Register>::Vector::splat(0.0); V]; P];
+        if job.accumulate {
+            load::<_, LANES, P, V>(job, rows, whole, &mut acc);
+        }
+        reduce::<_, P, V, WIDE>(job, rows, LANES, &mut acc);
+        finish(job, LANES, &mut acc);
+        store::<_, LANES, P, V>(job, rows, (job.live - first).min(P), whole, &acc);
+    }
+}
+
+#[inline(always)]
+fn reduce<T: Vector, const P: usize, const V: usize, const WIDE: bool>(
+    job: &Job<'_>,
+    rows: &[Row; P],
+    lanes: usize,
+    acc: &mut Sums<T, P, V>,
+) {
+    let Segments { starts, len, step } = job.segments;
+    let start = job.a.as_ptr().wrapping_add(job.a_shift);
+    let a: [*const f32; P] = std::array::from_fn(|p| start.wrapping_add(rows[p].a as usize));
+    let mut b = job.b.as_ptr();
+    for segment in &starts[..job.count] {
+        let mut at = *segment as usize;
+        for _ in 0..*len {
+            // SAFETY: `Job::check` bounded the reads of every row, segment and term, of `b` as of `a`.
+            unsafe {
+                let columns: [T; V] = std::array::from_fn(|v| T::read(b.add(v * lanes)));
+                for p in 0..P {
+                    let value = if WIDE { T::read(a[p].add(at)) } else { T::splat(*a[p].add(at)) };
+                    for v in 0..V {
+                        acc[p][v] = value.mul_add(columns[v], acc[p][v]);
+                    }
+                }
+            }
+            at += step;
+            b = b.wrapping_add(job.b_step);
+        }
+    }
+}
+
+#[inline(always)]
+fn finish<T: Vector, const P: usize, const V: usize>(job: &Job<'_>, lanes: usize, acc: &mut Sums<T, P, V>) {
+    if !job.bias.is_empty() {
+        // SAFETY: `Job::check` made sure that the bias is as wide as the tile.
+        let bias: [T; V] = std::array::from_fn(|v| unsafe { T::read(job.bias.as_ptr().add(v * lanes)) });
+        for sums in acc.iter_mut() {
+            for v in 0..V {
+                sums[v] = sums[v].add(bias[v]);
+            }
+        }
+    }
+    let zero = T::splat(0.0);
+    match job.fused {
+        Fused::Linear => {}
+        Fused::Relu => map(acc, |x| zero.max(x)),
+        Fused::Relu6 => map(acc, |x| T::splat(6.0).min(zero.max(x))),
+        Fused::LeakyRelu(slope) => map(acc, |x| T::splat(slope).mul_add(zero.min(x), zero.max(x))),
+    }
+}
+
+#[inline(always)]
+fn map<T: Vector, const P: usize, const V: usize>(acc: &mut Sums<T, P, V>, f: impl Fn(T) -> T) {
+    for sums in acc.iter_mut() {
+        for x in sums.iter_mut() {
+            *x = f(*x);
+        }
+    }
+}
+
+// Repeated rows are read like the row that they repeat; their sums are never written.
+#[inline(always)]
+fn load<T: Vector, const LANES: usize, const P: usize, const V: usize>(
+    job: &Job<'_>,
+    rows: &[Row; P],
+    whole: bool,
+    acc: &mut Sums<T, P, V>,
+) {
+    for p in 0..P {
+        let from = &job.out[job.out_shift + rows[p].out as usize..][..job.width];
+        let mut padded = [[0.0; LANES]; V];
+        let from = if whole {
+            from
+        } else {
+            padded.as_flattened_mut()[..job.width].copy_from_slice(from);
+            padded.as_flattened()
+        };
+        // SAFETY: `from` holds `V * LANES` numbers, since `whole` says that `width` is that many.
+        acc[p] = std::array::from_fn(|v| unsafe { T::read(from.as_ptr().add(v * LANES)) });
+    }
+}
+
+#[inline(always)]
+fn store<T: Vector, const LANES: usize, const P: usize, const V: usize>(
+    job: &mut Job<'_>,
+    rows: &[Row; P],
+    live: usize,
+    whole: bool,
+    acc: &Sums<T, P, V>,
+) {
+    for p in 0..P {
+        if p >= live {
+            break;
+        }
+        let to = &mut job.out[job.out_shift + rows[p].out as usize..][..job.width];
+        if whole {
+            // SAFETY: `whole` says that `to` holds `V * LANES` numbers.
+            (0..V).for_each(|v| unsafe { acc[p][v].write(to.as_mut_ptr().add(v * LANES)) });
+        } else {
+            let mut padded = [[0.0; LANES]; V];
+            // SAFETY: each array holds `LANES` numbers.
+            (0..V).for_each(|v| unsafe { acc[p][v].write(padded[v].as_mut_ptr()) });
+            to.copy_from_slice(&padded.as_flattened()[..job.width]);
+        }
+    }
+}

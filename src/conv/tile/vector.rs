@@ -1,0 +1,189 @@
+//! One vector register of f32, as the tile needs it.
+//!
+//! Arrays under `#[target_feature]` make the same instructions only as long as the compiler unrolls a tile whole; at
+//! 14 rows by 2 vectors of 16 lanes it gave up (2 to 4 GFLOP/s instead of over 100). A register type is one value to
+//! it, so the tile stays small. Calls are sound only inside an instance of `stamp!` for the instruction set.
+
+/// A vector register.
+pub(super) trait Vector: Copy {
+    /// The same number in every lane.
+    fn splat(x: f32) -> Self;
+
+    /// Reads as many numbers as there are lanes.
+    ///
+    /// # Safety
+    /// All of them lie in one slice.
+    unsafe fn read(from: *const f32) -> Self;
+
+    /// Writes all lanes.
+    ///
+    /// # Safety
+    /// All of them lie in one slice that is lent to the caller alone.
+    unsafe fn write(self, to: *mut f32);
+
+    /// `self * b + c`, rounded once where the instruction set can.
+    fn mul_add(self, b: Self, c: Self) -> Self;
+
+    /// `self + b`.
+    fn add(self, b: Self) -> Self;
+
+    /// The larger; `b` if either is NaN or both are zero.
+    fn max(self, b: Self) -> Self;
+
+    /// The smaller; `b` if either is NaN or both are zero.
+    fn min(self, b: Self) -> Self;
+}
+
+/// Finds the register type for the constants that `stamp!` hands to a body.
+pub(super) struct Lanes<const FMA: bool, const LANES: usize>;
+
+/// See [`Lanes`].
+pub(super) trait Register {
+    /// The register type.
+    type Vector: Vector;
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::{Lanes, Register, Vector};
+
+    macro_rules! vector {
+        ($type:ty, $set:ident, $load:ident, $store:ident, $add:ident, $max:ident, $min:ident, $mul_add:expr) => {
+            // SAFETY, for each block: the lanes' instruction set is that of the `stamp!` instance that this is
+            // inlined into, which is handed out only where the CPU has it; pointers are the caller's promise.
+            impl Vector for $type {
+                #[inline(always)]
+                fn splat(x: f32) -> Self {
+                    // SAFETY: as above.
+                    unsafe { $set(x) }
+                }
+                #[inline(always)]
+                unsafe fn read(from: *const f32) -> Self {
+                    // SAFETY: as above.
+                    unsafe { $load(from) }
+                }
+                #[inline(always)]
+                unsafe fn write(self, to: *mut f32) {
+                    // SAFETY: as above.
+                    unsafe { $store(to, self) }
+                }
+                #[inline(always)]
+                fn mul_add(self, b: Self, c: Self) -> Self {
+                    // SAFETY: as above.
+                    unsafe { $mul_add(self, b, c) }
+                }
+                #[inline(always)]
+                fn add(self, b: Self) -> Self {
+                    // SAFETY: as above.
+                    unsafe { $add(self, b) }
+                }
+                #[inline(always)]
+                fn max(self, b: Self) -> Self {
+                    // SAFETY: as above.
+                    unsafe { $max(self, b) }
+                }
+                #[inline(always)]
+                fn min(self, b: Self) -> Self {
+                    // SAFETY: as above.
+                    unsafe { $min(self, b) }
+                }
+            }
+        };
+    }
+
+    vector!(
+        __m512,
+        _mm512_set1_ps,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_add_ps,
+        _mm512_max_ps,
+        _mm512_min_ps,
+        _mm512_fmadd_ps
+    );
+    vector!(
+        __m256,
+        _mm256_set1_ps,
+        _mm256_loadu_ps,
+        _mm256_storeu_ps,
+        _mm256_add_ps,
+        _mm256_max_ps,
+        _mm256_min_ps,
+        _mm256_fmadd_ps
+    );
+    vector!(__m128, _mm_set1_ps, _mm_loadu_ps, _mm_storeu_ps, _mm_add_ps, _mm_max_ps, _mm_min_ps, baseline_mul_add);
+
+    #[inline(always)]
+    unsafe fn baseline_mul_add(a: __m128, b: __m128, c: __m128) -> __m128 {
+        #[cfg(target_feature = "fma")]
+        // SAFETY: the whole program is built for CPUs with FMA.
+        return unsafe { _mm_fmadd_ps(a, b, c) };
+        #[cfg(not(target_feature = "fma"))]
+        // SAFETY: SSE is part of the base of x86-64.
+        unsafe {
+            _mm_add_ps(_mm_mul_ps(a, b), c)
+        }
+    }
+
+    impl Register for Lanes<true, 16> {
+        type Vector = __m512;
+    }
+    impl Register for Lanes<true, 8> {
+        type Vector = __m256;
+    }
+    impl Register for Lanes<{ cfg!(target_feature = "fma") }, 4> {
+        type Vector = __m128;
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+mod arrays {
+    use super::{Lanes, Register, Vector};
+    use crate::simd::mul_add;
+
+    const FUSED: bool = cfg!(any(target_arch = "aarch64", target_feature = "fma"));
+
+    #[inline(always)]
+    fn zip(a: [f32; 4], b: [f32; 4], f: impl Fn(f32, f32) -> f32) -> [f32; 4] {
+        std::array::from_fn(|l| f(a[l], b[l]))
+    }
+
+    impl Vector for [f32; 4] {
+        #[inline(always)]
+        fn splat(x: f32) -> Self {
+            [x; 4]
+        }
+        #[inline(always)]
+        unsafe fn read(from: *const f32) -> Self {
+            // SAFETY: the caller's promise; arrays of f32 need no more than its alignment.
+            unsafe { from.cast::<Self>().read() }
+        }
+        #[inline(always)]
+        unsafe fn write(self, to: *mut f32) {
+            // SAFETY: the caller's promise; arrays of f32 need no more than its alignment.
+            unsafe { to.cast::<Self>().write(self) }
+        }
+        #[inline(always)]
+        fn mul_add(self, b: Self, c: Self) -> Self {
+            std::array::from_fn(|l| mul_add::<FUSED>(self[l], b[l], c[l]))
+        }
+        #[inline(always)]
+        fn add(self, b: Self) -> Self {
+            zip(self, b, |a, b| a + b)
+        }
+        #[inline(always)]
+        fn max(self, b: Self) -> Self {
+            zip(self, b, |a, b| if a > b { a } else { b })
+        }
+        #[inline(always)]
+        fn min(self, b: Self) -> Self {
+            zip(self, b, |a, b| if a < b { a } else { b })
+        }
+    }
+
+    impl Register for Lanes<FUSED, 4> {
+        type Vector = [f32; 4];
+    }
+}
