@@ -3,7 +3,7 @@
 //! Plans are compiled when a batch size is first met, and kept. All of them
 //! share one set of buffers. One step is one entry into the thread pool.
 
-use std::cell::Ref;
+use std::cell::{Ref, RefMut};
 use std::ops::ControlFlow;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -247,7 +247,9 @@ impl Session {
         let plan = Plan::compile(&self.graph, PlanConfig { batch, mode, strip_head, keep, isa, threads, algorithm })?;
         tracing::debug!(batch, ?mode, "compiled a plan:\n{}", plan.report());
         let (first, lens) = plan.buffers();
-        lens.iter().enumerate().for_each(|(i, len)| self.memory.reserve(first + i, *len));
+        for (i, len) in lens.iter().enumerate() {
+            self.memory.reserve(first + i, *len).map_err(|e| e.within(format_args!("a batch of {batch}")))?;
+        }
         self.plans.push((purpose, plan));
         Ok(())
     }
@@ -300,13 +302,23 @@ pub struct ParamsMut<'a> {
 }
 
 impl ParamsMut<'_> {
+    /// The number of parameters, with those that are not trainable.
+    pub fn count(&self) -> usize {
+        self.params.specs.len()
+    }
+
+    /// The gradient of parameter `index`; empty if it is not trainable.
+    pub fn gradient(&self, index: usize) -> RefMut<'_, [f32]> {
+        let spec = &self.params.specs[index];
+        let len = if spec.trainable { spec.len() } else { 0 };
+        self.memory.get_mut(Slot { buffer: self.count() + index, len })
+    }
+
     /// Calls `f` for each trainable parameter, in the order of the layers.
-    pub fn each(&mut self, mut f: impl FnMut(ParamMut<'_>)) {
-        let count = self.params.specs.len();
+    pub fn each(&self, mut f: impl FnMut(ParamMut<'_>)) {
         for (index, spec) in self.params.specs.iter().enumerate().filter(|(_, s)| s.trainable) {
             let mut w = self.memory.get_mut(Slot { buffer: index, len: spec.len() });
-            let mut dw = self.memory.get_mut(Slot { buffer: count + index, len: spec.len() });
-            f(ParamMut { index, w: &mut w, dw: &mut dw });
+            f(ParamMut { index, w: &mut w, dw: &mut self.gradient(index) });
         }
     }
 }

@@ -5,15 +5,17 @@
 //! - [`container`] is the striate file: a safetensors file with documents and a checksum;
 //! - [`digest()`] is a short name for the exact bits of a set of tensors;
 //! - [`npy`] reads and writes NumPy's `.npy` and reads `.npz`;
+//! - `native` puts models into striate files;
 //! - `zip` reads the archives that `.npz` (and others) are.
 //!
-//! Nothing here knows of layers or training. Every reader checks what a file
+//! Only `native` knows what a model is. Every reader checks what a file
 //! claims against the size the file has before it allocates for it.
 
 pub mod atomic;
 pub mod container;
 mod digest;
 mod dtype;
+mod native;
 pub mod npy;
 pub mod safetensors;
 mod sniff;

@@ -7,6 +7,7 @@
 
 use std::cell::{Ref, RefCell, RefMut};
 
+use crate::error::{Error, Result};
 use crate::parallel::Team;
 use crate::rng::Rng;
 
@@ -22,7 +23,26 @@ pub struct Aligned {
 impl Aligned {
     /// `len` zeros.
     pub fn zeros(len: usize) -> Self {
-        let data = vec![0.0; len + ALIGN / size_of::<f32>()];
+        Self::of(vec![0.0; len + ALIGN / size_of::<f32>()], len)
+    }
+
+    /// `len` zeros, or an error where the machine has not that much memory.
+    ///
+    /// # Errors
+    /// The memory cannot be had.
+    pub fn try_zeros(len: usize) -> Result<Self> {
+        let mut data = Vec::new();
+        let padded = len + ALIGN / size_of::<f32>();
+        data.try_reserve_exact(padded).map_err(|_| {
+            Error::argument(format!("{:.1} GB of memory cannot be had", len as f64 * 4e-9))
+                .with_help("use a smaller batch, a smaller input or a smaller network")
+        })?;
+        // Written now, so that no page is missing when a step runs.
+        data.resize(padded, 0.0);
+        Ok(Self::of(data, len))
+    }
+
+    fn of(data: Vec<f32>, len: usize) -> Self {
         let start = data.as_ptr().align_offset(ALIGN).min(ALIGN / size_of::<f32>());
         Self { data, start, len }
     }
@@ -64,15 +84,20 @@ impl Memory {
     }
 
     /// Makes buffer `index` at least `len` long; what it held is lost if it grows.
-    pub fn reserve(&mut self, index: usize, len: usize) {
+    ///
+    /// # Errors
+    /// The machine has not that much memory.
+    pub fn reserve(&mut self, index: usize, len: usize) -> Result<()> {
         while self.buffers.len() <= index {
             self.add(0);
         }
-        if self.buffers[index].borrow().len() < len {
+        let buffer = self.buffers[index].get_mut();
+        if buffer.len() < len {
             // The old one goes first, so that both are never held at once.
-            *self.buffers[index].get_mut() = Aligned::zeros(0);
-            *self.buffers[index].get_mut() = Aligned::zeros(len);
+            *buffer = Aligned::zeros(0);
+            *buffer = Aligned::try_zeros(len)?;
         }
+        Ok(())
     }
 
     /// Reads a slot.

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::train::{Clip, Loss, Optimizer, Schedule};
+use crate::train::optim::Adam;
+use crate::train::{Clip, Loss, Optimizer, Schedule, name_or_table};
 
 /// The settings of a training run. The same settings, seed and data give the same weights, to the bit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,10 +17,13 @@ pub struct FitConfig {
     /// Samples in a batch; the last batch of an epoch may be smaller.
     pub batch_size: usize,
     /// The optimiser with its learning rate.
+    #[serde(deserialize_with = "name_or_table")]
     pub optimizer: Optimizer,
     /// How the learning rate changes.
+    #[serde(deserialize_with = "name_or_table")]
     pub schedule: Schedule,
     /// The loss.
+    #[serde(deserialize_with = "name_or_table")]
     pub loss: Loss,
     /// Whether gradients are clipped.
     pub clip: Clip,
@@ -57,9 +61,9 @@ impl Default for FitConfig {
             epochs: 5,
             updates: None,
             batch_size: 64,
-            optimizer: Optimizer::adam(),
+            optimizer: Adam::default().into(),
             schedule: Schedule::default(),
-            loss: Loss::default(),
+            loss: Loss::CategoricalCrossEntropy { label_smoothing: 0.0 },
             clip: Clip::default(),
             shuffle: true,
             class_weights: None,

@@ -1,5 +1,6 @@
 //! Evaluation: loss, accuracy and confusion matrix of a model on a data set.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use crate::data::{Dataset, Loader};
@@ -52,16 +53,17 @@ pub fn evaluate(
     let classes = session.graph().output_shape()?.len();
     let loss = config.loss.compile(session.machine().isa, config.batch_size, classes, None)?;
     let mut per_sample = vec![0.0; config.batch_size];
-    let mut confusion = Confusion::new(data.classes().len().max(classes).max(2));
-    let loader = Loader::in_order(data, config.batch_size);
+    let mut confusion = Confusion::new(classes.max(2))?;
+    let loader = Loader::new(data, config.batch_size)?;
+    let size = data.shape().len();
     let steps = loader.steps();
     let (mut sum, mut done) = (0.0, 0);
-    loader.run(0, |batch| {
-        session.infer(batch.x(), batch.len())?;
+    loader.run(0, 0, |batch| {
+        let (labels, valid) = (&batch.labels[..batch.valid], batch.valid);
+        session.infer(&batch.x[..valid * size], valid)?;
         let x = if takes_logits(config.loss) { session.logits() } else { session.output() };
-        let targets = Targets::Classes(batch.labels());
-        sum += loss.forward(Team::solo(), &x, targets, batch.len(), &mut per_sample[..batch.len()]);
-        confusion.add_batch(&session.output(), batch.labels());
+        sum += loss.forward(Team::solo(), &x, Targets::Classes(labels), valid, &mut per_sample[..valid]);
+        confusion.add(&scores(&session.output(), classes), labels)?;
         done += 1;
         Ok(progress(done, steps))
     })?;
@@ -78,8 +80,16 @@ impl Model {
     /// The data do not fit the network.
     pub fn evaluate(&self, data: &dyn Dataset) -> Result<Evaluation> {
         let mut session = Session::new(self, Machine::default())?;
-        let config = EvaluateConfig { loss: &Loss::default(), batch_size: 32 };
+        let config = EvaluateConfig { loss: &Loss::CategoricalCrossEntropy { label_smoothing: 0.0 }, batch_size: 32 };
         evaluate(&mut session, data, config, &mut |_, _| ControlFlow::Continue(()))
+    }
+}
+
+// What the classes are chosen by: the outputs; one output `p` stands for the two classes `1 - p` and `p`.
+fn scores(output: &[f32], classes: usize) -> Cow<'_, [f32]> {
+    match classes {
+        1 => output.iter().flat_map(|p| [1.0 - p, *p]).collect(),
+        _ => Cow::Borrowed(output),
     }
 }
 

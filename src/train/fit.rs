@@ -92,14 +92,14 @@ pub struct Checkpoints {
 /// use striate::train::{Fit, FitConfig};
 /// use striate::{Sequential, data};
 ///
-/// let data = data::mnist()?;
-/// let few = data::Subset::first(&data.train, 500);
+/// let data = data::load("mnist")?;
+/// let few = data.first(500, 100);
 /// let mut model = Sequential::new([28, 28, 1])
 ///     .add(Flatten)
 ///     .add(Dense::new(10).activation(Activation::Softmax))
 ///     .build(0)?;
 /// let config = FitConfig { epochs: 2, ..FitConfig::default() };
-/// let history = Fit::new(&few, &config).run(&mut model)?;
+/// let history = Fit::new(&*few.train, &config).run(&mut model)?;
 /// assert!(history.epochs[1].loss < history.epochs[0].loss);
 /// # Ok::<(), striate::Error>(())
 /// ```
@@ -218,20 +218,18 @@ impl<'a> Fit<'a> {
         let (index, done) = totals.at(trainer.progress.step);
         self.tell(&Event::EpochBegin { epoch: index + 1, epochs: totals.epochs })?;
         let rng = Rng::new(self.config.seed);
-        let loader = if self.config.shuffle {
-            Loader::shuffled(self.data, self.config.batch_size, rng, u64::from(index))
-        } else {
-            Loader::in_order(self.data, self.config.batch_size)
-        };
+        let loader = Loader::new(self.data, self.config.batch_size)?;
+        let loader = if self.config.shuffle { loader.shuffled(rng) } else { loader };
+        let size = self.data.shape().len();
         let of = totals.steps_of(index);
         let mut clock = Clock::new(trainer.progress.epoch_seconds);
         let mut rate = 0.0;
         let mut flow = ControlFlow::Continue(());
-        loader.run(done as usize, |batch| {
+        loader.run(u64::from(index), done as usize, |batch| {
             let factor = self.factor(trainer, totals);
-            let result = trainer.step(batch.x(), batch.labels(), factor)?;
+            let result = trainer.step(&batch.x[..batch.valid * size], &batch.labels[..batch.valid], factor)?;
             rate = result.learning_rate;
-            let event = note(trainer, result, batch.len(), (totals.at_end(trainer.progress.step, index), of), clock.seconds());
+            let event = note(trainer, result, batch.valid, (totals.at_end(trainer.progress.step, index), of), clock.seconds());
             flow = self.tell(&Event::Step(event))?;
             if self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
                 flow = ControlFlow::Break(());
@@ -257,7 +255,7 @@ impl<'a> Fit<'a> {
             epoch: u64::from(totals.at(trainer.progress.step).0),
             steps_per_epoch: totals.steps_per_epoch,
         };
-        self.config.schedule.factor(at) * trainer.progress.plateau.factor()
+        self.config.schedule.factor(at) * trainer.progress.plateau.factor
     }
 
     fn end_of_epoch(&mut self, trainer: &mut Trainer, index: u32, learning_rate: f32) -> Result<()> {
@@ -298,7 +296,8 @@ impl<'a> Fit<'a> {
     // Early stopping and the plateau schedule look at the validation loss, or the training loss where there is none.
     fn watch(&self, trainer: &mut Trainer, log: &EpochLog) {
         let loss = log.val_loss.unwrap_or(log.loss);
-        trainer.progress.plateau.update(&self.config.schedule, loss);
+        let rate = self.config.optimizer.learning_rate();
+        self.config.schedule.end_epoch(&mut trainer.progress.plateau, rate, loss);
         let Some(early) = self.config.early_stopping else { return };
         match &mut trainer.progress.best {
             Some(best) if loss >= best.loss - early.min_delta => best.wait += 1,

@@ -4,18 +4,29 @@
 //! - [`optim`]: how a gradient changes the weights, and how gradients are clipped before.
 //! - [`schedule`]: how the learning rate changes while a network is trained.
 //! - [`metrics`]: accuracy, confusion matrix, confidence intervals.
+//! - [`FitConfig`]: the settings of a run; [`Trainer`]: its state, step by step; [`Fit`]: the loop over epochs.
 //!
 //! All of them are plain values that a text file can hold: [`Loss`], [`Optimizer`] and [`Schedule`] are read
 //! from a name alone (`"adam"`) or from a table with settings; see [`name_or_table`].
 
+mod config;
+mod evaluate;
+mod fit;
+mod history;
 pub mod loss;
 pub mod metrics;
 mod named;
 pub mod optim;
 pub mod schedule;
+mod trainer;
 
+pub use config::{EarlyStopping, FitConfig};
+pub use evaluate::{EvaluateConfig, Evaluation, evaluate};
+pub use fit::{Callback, Checkpoints, Event, Fit, StepEvent};
+pub use history::{EpochLog, History};
 pub use loss::{Loss, LossKernel, Targets};
 pub use metrics::Confusion;
 pub use named::name_or_table;
 pub use optim::{At, Clip, Optimizer};
 pub use schedule::{Plateau, Progress, Schedule};
+pub use trainer::{Best, StepResult, Trainer, read_checkpoint};

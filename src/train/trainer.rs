@@ -11,16 +11,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::Dataset;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{Container, ContainerRef, Kind, digest};
+use crate::format::{Container, ContainerRef, Kind, TensorRef, digest};
 use crate::graph::Graph;
 use crate::model::Model;
 use crate::ops::Aligned;
 use crate::rng::Rng;
 use crate::session::{Machine, Session, TrainAt};
 use crate::train::evaluate::takes_logits;
-use crate::train::metrics::hits;
-use crate::train::optim::State;
-use crate::train::{At, Clip, FitConfig, History, LossKernel, Plateau, Targets};
+use crate::train::optim::{self, At};
+use crate::train::{FitConfig, History, LossKernel, Plateau, Targets, metrics};
 
 /// How far a run has come; all that is needed to go on besides weights and optimiser state.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -60,7 +59,8 @@ pub struct Trainer {
     config: FitConfig,
     loss: LossKernel,
     per_sample: Vec<f32>,
-    optim: State,
+    /// The optimiser's arrays, by parameter.
+    states: Vec<Vec<Aligned>>,
     partials: Vec<f64>,
     /// How far the run has come.
     pub progress: Progress,
@@ -95,12 +95,12 @@ impl Trainer {
         let outputs = model.graph().output_shape()?.len();
         let loss = config.loss.compile(session.machine().isa, config.batch_size, outputs, config.class_weights.as_deref())?;
         let lens: Vec<usize> = model.params().iter().map(|p| if p.trainable { p.data.len() } else { 0 }).collect();
-        let optim = config.optimizer.state(&lens);
+        let states = lens.iter().map(|len| state(&config, *len)).collect();
         let names = model.params().iter().map(|p| (p.name.clone(), p.dims.clone())).collect();
-        let partials = vec![0.0; Clip::partials(lens.iter().copied().max().unwrap_or(0))];
+        let partials = vec![0.0; optim::partials(lens.iter().copied().max().unwrap_or(0))];
         let per_sample = vec![0.0; config.batch_size];
         let (progress, best_weights) = (Progress::default(), Vec::new());
-        Ok(Self { session, config, loss, per_sample, optim, partials, progress, best_weights, names })
+        Ok(Self { session, config, loss, per_sample, states, partials, progress, best_weights, names })
     }
 
     /// The settings.
@@ -115,11 +115,9 @@ impl Trainer {
 
     /// The digest of the weights: the same weights, to the bit, give the same digest.
     pub fn digest(&self) -> String {
-        let mut sum = digest::Digest::new();
-        for (i, (name, dims)) in self.names.iter().enumerate() {
-            sum.add(name, dims, &self.session.weights(i));
-        }
-        sum.finish()
+        let weights: Vec<_> = (0..self.names.len()).map(|i| self.session.weights(i)).collect();
+        let tensors = self.names.iter().zip(&weights).map(|((name, dims), data)| TensorRef { name, dims, data });
+        digest(tensors)
     }
 
     /// One update from a batch: samples `x` with their classes. `factor` scales the optimiser's learning rate.
@@ -144,26 +142,19 @@ impl Trainer {
             return Err(self.blame(x, at));
         }
         self.progress.step += 1;
-        let learning_rate = (f64::from(self.config.optimizer.base_rate()) * factor) as f32;
+        let learning_rate = (f64::from(self.config.optimizer.learning_rate()) * factor) as f32;
         self.update(learning_rate);
         Ok(StepResult { loss: sum / batch as f64, hits, learning_rate })
     }
 
     fn update(&mut self, learning_rate: f32) {
-        let (optimizer, clip) = (&self.config.optimizer, self.config.clip);
-        let (optim, partials) = (&mut self.optim, &mut self.partials);
+        let FitConfig { optimizer, clip, .. } = &self.config;
+        let (states, partials) = (&mut self.states, &mut self.partials);
         let at = At { step: self.progress.step, learning_rate };
         let isa = self.session.machine().isa;
         self.session.update(|team, params| {
-            let mut squares = 0.0;
-            if clip.is_global() {
-                params.each(|p| squares += Clip::sum_of_squares(team, isa, p.dw, partials));
-            }
-            optim.begin(optimizer, at);
-            params.each(|p| {
-                clip.apply(team, isa, p.dw, squares, partials);
-                optim.update(optimizer, team, isa, at, p.index, p.w, p.dw);
-            });
+            clip.apply((team, isa), params.count(), |i| params.gradient(i), partials);
+            params.each(|p| optimizer.update(team, isa, at, p.w, p.dw, &mut states[p.index]));
         });
     }
 
@@ -206,21 +197,22 @@ impl Trainer {
         documents.insert("settings".to_string(), json(&self.config)?);
         documents.insert("progress".to_string(), json(&self.progress)?);
         documents.insert("data".to_string(), fingerprint(data));
-        documents.insert("optimizer".to_string(), json(&self.optim.scalars())?);
         let weights: Vec<_> = (0..self.names.len()).map(|i| self.session.weights(i)).collect();
-        let mut file = ContainerRef::new(Kind::Checkpoint, &documents);
+        let mut tensors: Vec<(String, Vec<usize>, &[f32])> = Vec::new();
         for (i, (name, dims)) in self.names.iter().enumerate() {
-            file.push(format!("w/{name}"), dims, &weights[i]);
+            tensors.push((format!("w/{name}"), dims.clone(), &weights[i]));
             if let Some(best) = self.best_weights.get(i) {
-                file.push(format!("best/{name}"), dims, best);
+                tensors.push((format!("best/{name}"), dims.clone(), best));
             }
-            for (k, state) in self.optim.arrays(i).iter().enumerate() {
-                file.push(format!("state{k}/{name}"), &[state.len()], state);
+            for (k, state) in self.states[i].iter().enumerate() {
+                tensors.push((format!("state{k}/{name}"), vec![state.len()], state));
             }
         }
         let losses = &self.progress.history.step_loss;
-        file.push("step_loss".to_string(), &[losses.len()], losses);
-        file.save(path)
+        tensors.push(("step_loss".to_string(), vec![losses.len()], losses));
+        let tensors: Vec<TensorRef<'_>> =
+            tensors.iter().map(|(name, dims, data)| TensorRef { name, dims, data }).collect();
+        ContainerRef { kind: Kind::Checkpoint, documents: &documents, tensors: &tensors }.save(path)
     }
 
     /// Goes on from a checkpoint that [`Trainer::save_checkpoint`] wrote.
@@ -230,19 +222,21 @@ impl Trainer {
     pub fn load_checkpoint(&mut self, path: &Path, data: &dyn Dataset) -> Result<()> {
         let file = Container::load(path, Kind::Checkpoint)?;
         self.same(path, &file, data)?;
+        let found: BTreeMap<&str, &[f32]> =
+            file.tensors.iter().map(|(name, _, data)| (name.as_str(), data.as_slice())).collect();
         let tensor = |name: &str| {
-            file.tensor(name).ok_or_else(|| Error::format(path, format!("the checkpoint has no tensor '{name}'")))
+            let missing = || Error::format(path, format!("the checkpoint has no tensor '{name}'"));
+            found.get(name).copied().ok_or_else(missing)
         };
         for i in 0..self.names.len() {
             let name = &self.names[i].0;
             self.session.set_weights(i, tensor(&format!("w/{name}"))?)?;
-            for (k, state) in self.optim.arrays_mut(i).iter_mut().enumerate() {
+            for (k, state) in self.states[i].iter_mut().enumerate() {
                 fill(state, tensor(&format!("state{k}/{name}"))?, path)?;
             }
         }
-        let best = |(name, _): &(String, Vec<usize>)| file.tensor(&format!("best/{name}")).map(<[f32]>::to_vec);
+        let best = |(name, _): &(String, Vec<usize>)| found.get(format!("best/{name}").as_str()).map(|b| b.to_vec());
         self.best_weights = self.names.iter().filter_map(best).collect();
-        self.optim.set_scalars(parse(path, &file, "optimizer")?);
         self.progress = parse(path, &file, "progress")?;
         self.progress.history.step_loss = tensor("step_loss")?.to_vec();
         Ok(())
@@ -279,6 +273,27 @@ pub fn read_checkpoint(path: &Path) -> Result<(Graph, FitConfig, Progress)> {
     Ok((graph, parse(path, &file, "settings")?, parse(path, &file, "progress")?))
 }
 
+// The optimiser's arrays for one parameter of `len` trainable weights.
+fn state(config: &FitConfig, len: usize) -> Vec<Aligned> {
+    let optimizer = &config.optimizer;
+    let filled = |_| {
+        let mut state = Aligned::zeros(len);
+        state.fill(optimizer.initial_state());
+        state
+    };
+    (0..optimizer.states()).map(filled).collect()
+}
+
+// How many samples of a batch are right: the largest output, or the side of 0 where there is one output.
+fn hits(logits: &[f32], labels: &[u32]) -> usize {
+    let outputs = logits.len() / labels.len();
+    let right = |(row, label): (&[f32], &u32)| match row {
+        [single] => u32::from(*single >= 0.0) == *label,
+        _ => metrics::argmax(row) == Some(*label as usize),
+    };
+    logits.chunks(outputs).zip(labels).filter(|(row, label)| right((row, label))).count()
+}
+
 fn fill(state: &mut Aligned, values: &[f32], path: &Path) -> Result<()> {
     if state.len() != values.len() {
         return Err(Error::format(path, format!("an optimiser state has {} values, not {}", values.len(), state.len())));
@@ -304,7 +319,6 @@ fn parse<T: for<'de> Deserialize<'de>>(path: &Path, file: &Container, name: &str
 // Enough to tell data sets apart: name, size, shape, and all labels.
 fn fingerprint(data: &dyn Dataset) -> String {
     let labels: Vec<f32> = (0..data.len()).map(|i| data.label(i) as f32).collect();
-    let mut sum = digest::Digest::new();
-    sum.add("labels", &[labels.len()], &labels);
-    format!("{} {} {:?} {}", data.name(), data.len(), data.shape().dims(), sum.finish())
+    let sum = digest([TensorRef { name: "labels", dims: &[labels.len()], data: &labels }]);
+    format!("{} {} {:?} {sum}", data.name(), data.len(), data.shape().dims())
 }

@@ -7,7 +7,8 @@
 use crate::error::Result;
 use crate::model::Sequential;
 use crate::ops::{Activation, Conv2D, Dense, Flatten, Padding, Pool2D};
-use crate::train::{FitConfig, Optimizer};
+use crate::train::FitConfig;
+use crate::train::optim::Adam;
 use crate::zoo::Recipe;
 
 pub(super) const ABOUT: &str = "three 3x3 convolutions, 93,322 parameters; Adam, 5 epochs: 99 % on MNIST in under a minute";
@@ -24,7 +25,7 @@ pub(super) fn recipe() -> Result<Recipe> {
         .add(Dense::new(64).activation(Activation::Relu))
         .add(Dense::new(10).activation(Activation::Softmax))
         .graph()?;
-    let train = FitConfig { epochs: 5, batch_size: 64, optimizer: Optimizer::adam(), ..FitConfig::default() };
+    let train = FitConfig { epochs: 5, batch_size: 64, optimizer: Adam::default().into(), ..FitConfig::default() };
     Ok(Recipe { graph, train })
 }
 

@@ -6,7 +6,8 @@
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::ops::{Activation, Add, BatchNorm, Conv2D, Dense, Dropout, GlobalPool, Padding, Pool2D};
-use crate::train::{FitConfig, Optimizer};
+use crate::train::FitConfig;
+use crate::train::optim::Adam;
 use crate::zoo::Recipe;
 
 pub(super) const ABOUT: &str = "two residual blocks with batch normalisation and dropout; Adam, 5 epochs";
@@ -23,7 +24,7 @@ pub(super) fn recipe() -> Result<Recipe> {
     let mean = g.add(GlobalPool::average(), &[second])?;
     let dropped = g.add(Dropout::new(0.1), &[mean])?;
     g.add(Dense::new(10).activation(Activation::Softmax), &[dropped])?;
-    let train = FitConfig { epochs: 5, batch_size: 64, optimizer: Optimizer::adam(), ..FitConfig::default() };
+    let train = FitConfig { epochs: 5, batch_size: 64, optimizer: Adam::default().into(), ..FitConfig::default() };
     Ok(Recipe { graph: g, train })
 }
 

@@ -8,7 +8,8 @@ use crate::error::Result;
 use crate::init::Init;
 use crate::model::Sequential;
 use crate::ops::{Activation, Conv2D, Dense, Flatten, Pool2D};
-use crate::train::{FitConfig, Optimizer};
+use crate::train::FitConfig;
+use crate::train::optim::Sgd;
 use crate::zoo::Recipe;
 
 pub(super) const ABOUT: &str = "one 5x5 convolution, 433,890 parameters; SGD 0.1 with weights from N(0, 0.01), 10,000 updates";
@@ -27,7 +28,7 @@ pub(super) fn recipe() -> Result<Recipe> {
         epochs: 17,
         updates: Some(10_000),
         batch_size: 100,
-        optimizer: Optimizer::sgd().learning_rate(0.1),
+        optimizer: Sgd { learning_rate: 0.1, ..Sgd::default() }.into(),
         ..FitConfig::default()
     };
     Ok(Recipe { graph, train })
