@@ -12,7 +12,7 @@
 //! let mut g = Graph::new("residual");
 //! let x = g.input([8, 8, 16])?;
 //! let f = g.add(Conv2D::new(16, 3).padding(Padding::Same), &[x])?;
-//! let y = g.add(Add, &[f, x])?;
+//! let y = g.add(Add::new(), &[f, x])?;
 //! assert_eq!(g.shape(y).dims(), [8, 8, 16]);
 //! # Ok::<(), striate::Error>(())
 //! ```
@@ -323,9 +323,9 @@ mod tests {
         let mut g = Graph::new("branches");
         let x = g.input([8, 8, 4]).unwrap();
         let a = g.add_named("left", Conv2D::new(4, 1), &[x]).unwrap();
-        let s = g.add(Add, &[a, x]).unwrap();
+        let s = g.add(Add::new(), &[a, x]).unwrap();
         let p = g.add(Pool2D::max(2), &[s]).unwrap();
-        let f = g.add(Flatten, &[p]).unwrap();
+        let f = g.add(Flatten::new(), &[p]).unwrap();
         g.add(Dense::new(3), &[f]).unwrap();
         let Json::Object(document) = g.to_document().unwrap() else { panic!("not a table") };
         let back = Graph::from_document(document.clone()).unwrap();

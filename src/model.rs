@@ -190,7 +190,7 @@ impl Model {
 /// use striate::ops::{Activation, Dense, Flatten};
 ///
 /// let model = Sequential::new([28, 28, 1])
-///     .add(Flatten)
+///     .add(Flatten::new())
 ///     .add(Dense::new(10).activation(Activation::Softmax))
 ///     .build(0)?;
 /// assert_eq!(model.count_params(), (7850, 0));

@@ -146,6 +146,29 @@ impl Team {
         });
     }
 
+    /// As [`Team::chunks_with`] for chunks of any length: chunk `i` is `data[cuts[i]..cuts[i + 1]]`.
+    ///
+    /// # Panics
+    /// The cuts do not ascend, or end beyond the data.
+    pub fn cuts_with<T: Send, S: Send>(
+        self,
+        (data, cuts): (&mut [T], &[usize]),
+        (scratch, per_thread): (&mut [S], usize),
+        f: impl Fn(usize, &mut [T], &mut [S]) + Sync,
+    ) {
+        assert!(cuts.is_sorted(), "cuts must ascend");
+        assert!(scratch.len() >= per_thread * self.threads, "scratch is smaller than the team needs");
+        let (data, scratch) = (Shared::new(data), Shared::new(scratch));
+        self.each_on(cuts.len().saturating_sub(1), |thread, i| {
+            // SAFETY: each `i` is given to one call only, and ascending cuts make the ranges of `data` disjoint;
+            // `thread` is unique among the calls that run at the same time, so those of `scratch` are disjoint too.
+            let (chunk, own) = unsafe {
+                (data.range(cuts[i]..cuts[i + 1]), scratch.range(thread * per_thread..(thread + 1) * per_thread))
+            };
+            f(i, chunk, own);
+        });
+    }
+
     /// Runs `a` and `b`, at the same time where there are two threads.
     pub fn join<A: Send, B: Send>(self, a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
         if self.threads == 1 { (a(), b()) } else { rayon::join(a, b) }
@@ -330,6 +353,19 @@ mod tests {
         assert_eq!(count_to(9, 2, panics), (vec![0, 1, 2], true));
         let e = ahead([0, 0], 0..9, same, |_| Err(Error::argument("no step"))).unwrap_err();
         assert_eq!(e.message(), "no step");
+    }
+
+    #[test]
+    fn cuts_of_any_length_are_done_once() {
+        let pool = Pool::new(3).unwrap();
+        let (mut data, mut scratch) = (vec![0_usize; 10], vec![0_u8; 3]);
+        pool.run(|team| {
+            let cuts = [0, 1, 1, 4, 9];
+            team.cuts_with((&mut data, &cuts), (&mut scratch, 1), |i, chunk, _| {
+                chunk.iter_mut().for_each(|v| *v += i + 1)
+            });
+        });
+        assert_eq!(data, [1, 3, 3, 3, 4, 4, 4, 4, 4, 0]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ const FUNCTIONAL: (usize, &[usize]) = (98, &[32, 53, 65, 98]);
 /// ```
 /// use striate::Sequential;
 /// use striate::ops::{Dense, Flatten};
-/// let model = Sequential::new([2, 2, 1]).add(Flatten).add(Dense::new(3)).build(0)?;
+/// let model = Sequential::new([2, 2, 1]).add(Flatten::new()).add(Dense::new(3)).build(0)?;
 /// assert!(striate::summary(&model).contains("Total params: 15"));
 /// # Ok::<(), striate::Error>(())
 /// ```

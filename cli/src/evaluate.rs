@@ -20,18 +20,23 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
         return Err(Error::argument("a batch of 0 samples cannot be run").with_help("give --batch-size of at least 1"));
     }
     let model = input::model(&args.model)?;
-    let split = input::data(&args.data)?;
-    let data = if args.on == "test" { &split.test } else { &split.train };
+    let split = input::data(&args.data, model.preprocess.as_ref())?;
+    let data = if args.on == "test" { &*split.test } else { &*split.train };
     let result = measure(&model, data, args.batch_size, args.machine.machine()?, args.quiet || args.json)?;
     let accuracy = result.accuracy();
     if args.json {
         let (low, high) = result.confusion.accuracy_interval();
-        let classes: Vec<_> = result.confusion.reports().iter().zip(data.classes()).map(|(r, name)| {
-            json!({ "class": name, "precision": r.precision, "recall": r.recall, "f1": r.f1, "support": r.support })
-        }).collect();
+        let class = |(i, name): (usize, &String)| {
+            let s = result.confusion.score(i);
+            json!({ "class": name, "precision": s.precision, "recall": s.recall, "f1": s.f1, "support": s.support })
+        };
+        let n = result.confusion.classes();
+        let classes: Vec<_> = data.classes().iter().take(n).enumerate().map(class).collect();
+        let row = |label| (0..n).map(|predicted| result.confusion.count(label, predicted)).collect();
+        let rows: Vec<Vec<u64>> = (0..n).map(row).collect();
         let report = json!({
             "data": data.name(), "part": args.on, "samples": result.samples, "loss": result.loss, "accuracy": accuracy,
-            "accuracy_95": [low, high], "confusion": result.confusion.rows(), "classes": classes,
+            "accuracy_95": [low, high], "confusion": rows, "classes": classes,
         });
         println!("{report}");
         return Ok(());
@@ -41,7 +46,7 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
         return Ok(());
     }
     println!("\n{}", verdict(&format!("{} {}", data.name(), args.on), &result));
-    println!("\nWhat was taken for what:\n{}", result.confusion.with_names(data.classes()));
+    println!("\nWhat was taken for what:\n{}", result.confusion);
     Ok(())
 }
 

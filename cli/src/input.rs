@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use striate::data::{self, Split};
+use striate::data::{self, Preprocess, Split};
 use striate::session::Machine;
 use striate::zoo::{self, Recipe};
 use striate::{Error, Model, Result};
@@ -20,10 +20,15 @@ impl MachineArgs {
     }
 }
 
-/// A data set by name or folder.
-pub fn data(name: &str) -> Result<Split> {
+/// A data set by name or folder; `resize` says how images in a folder become samples.
+pub fn data(name: &str, resize: Option<&Preprocess>) -> Result<Split> {
     match data::load(name) {
-        Err(_) if Path::new(name).exists() => data::load_path(Path::new(name)),
+        Err(_) if Path::new(name).exists() => {
+            let path = Path::new(name);
+            // IDX images have one size; those of a folder are brought to the size of the network.
+            let resize = if data::mnist::is_idx_dir(path) { None } else { resize };
+            data::load_path(path, resize)
+        }
         result => result.map_err(|e| match e.help() {
             Some(help) => {
                 let help = format!("{help}; or give a folder that exists");

@@ -26,17 +26,17 @@ pub fn models(args: &ListArgs) -> Result<()> {
 }
 
 pub fn data(args: &ListArgs) -> Result<()> {
-    let sets = data::describe();
+    let sets = data::names().map(data::describe).collect::<Result<Vec<_>>>()?;
     if args.json {
         let rows: Vec<_> = sets
             .iter()
-            .map(|d| json!({ "name": d.name, "train": d.train, "test": d.test, "shape": d.shape.dims(), "classes": d.classes, "licence": d.licence, "source": d.source }))
+            .map(|d| json!({ "name": d.name, "train": d.train, "test": d.test, "shape": d.dims, "classes": d.classes, "licence": d.licence, "source": d.source }))
             .collect();
         println!("{}", serde_json::Value::Array(rows));
         return Ok(());
     }
     for d in sets {
-        println!("{:<8} {} training and {} test images {:?}, {} classes", d.name, d.train, d.test, d.shape.dims(), d.classes);
+        println!("{:<8} {} training and {} test images {:?}, {} classes", d.name, d.train, d.test, d.dims, d.classes.len());
         println!("{:<8} {}; licence {}", "", d.source, d.licence);
     }
     println!("\nYour own: give `striate train` a folder with the four IDX files, or with train/ and test/ of one sub-folder a class.");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use striate::format::atomic;
 use striate::train::{EpochLog, Evaluation, FitConfig, History};
-use striate::visual::{self, TrainingCurves};
+use striate::visual::{self, LossCurve, Picture, Scale, TrainingCurves};
 use striate::{Error, Result};
 
 /// The model.
@@ -54,9 +54,13 @@ impl RunFolder {
         &self.path
     }
 
+    fn write_bytes(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        atomic::write(&self.file(name), |out| out.write_all(bytes))
+    }
+
     /// Writes a text file, all or nothing.
     pub fn write(&self, name: &str, text: &str) -> Result<()> {
-        atomic::write_bytes(&self.file(name), text.as_bytes())
+        self.write_bytes(name, text.as_bytes())
     }
 
     /// The settings of the run, once at its start.
@@ -76,25 +80,44 @@ impl RunFolder {
     }
 
     /// The curves of loss and accuracy, as SVG and PNG.
-    pub fn write_curves(&self, title: &str, history: &History, test: Option<&Evaluation>) -> Result<()> {
+    pub fn write_curves(&self, title: &str, subtitle: &str, history: &History) -> Result<()> {
         let column = |f: fn(&EpochLog) -> f64| history.epochs.iter().map(f).collect::<Vec<f64>>();
-        let validation = |f: fn(&EpochLog) -> Option<f64>| history.epochs.iter().filter_map(f).collect::<Vec<f64>>();
-        let step_loss: Vec<f64> = history.step_loss.iter().map(|l| f64::from(*l)).collect();
+        let held_out = |f: fn(&EpochLog) -> Option<f64>| {
+            let values: Vec<f64> = history.epochs.iter().filter_map(f).collect();
+            (values.len() == history.epochs.len()).then_some(values)
+        };
+        let steps: Vec<f64> = history.step_loss.iter().map(|l| f64::from(*l)).collect();
         let (loss, accuracy) = (column(|e| e.loss), column(|e| e.accuracy));
-        let (val_loss, val_accuracy) = (validation(|e| e.val_loss), validation(|e| e.val_accuracy));
-        let steps = history.epochs.iter().map(|e| e.step).collect::<Vec<_>>();
+        let (held_loss, held_accuracy) = (held_out(|e| e.val_loss), held_out(|e| e.val_accuracy));
         let picture = visual::training_curves(&TrainingCurves {
             title,
+            subtitle,
             train_loss: &loss,
             train_accuracy: &accuracy,
-            validation_loss: &val_loss,
-            validation_accuracy: &val_accuracy,
-            step_loss: &step_loss,
-            epoch_ends: &steps,
-            test: test.map(|t| (t.loss, t.accuracy())),
+            test_loss: held_loss.as_deref(),
+            test_accuracy: held_accuracy.as_deref(),
+            held_out: "validation",
+            step_loss: Some(&steps),
+            ..TrainingCurves::default()
         })?;
-        self.write("curves.svg", &picture.svg())?;
-        atomic::write_bytes(&self.file("curves.png"), &picture.png()?)
+        self.write_picture("curves", &picture)?;
+        let curve = LossCurve { title, subtitle, loss: &steps, scale: Scale::Log, window: 0 };
+        self.write_picture("loss", &visual::loss_curve(&curve)?)
+    }
+
+    /// What was taken for what, as text and as a picture.
+    pub fn write_confusion(&self, title: &str, test: &Evaluation, classes: &[String]) -> Result<()> {
+        self.write("confusion.txt", &format!("{}\n", test.confusion))?;
+        let labels: Vec<&str> = classes.iter().map(String::as_str).collect();
+        let n = test.confusion.classes().min(labels.len());
+        let counts: Vec<u64> = (0..n * n).map(|i| test.confusion.count(i / n, i % n)).collect();
+        let matrix = visual::Confusion { title, labels: &labels[..n], counts: &counts, ..visual::Confusion::default() };
+        self.write_picture("confusion", &visual::confusion(&matrix)?)
+    }
+
+    fn write_picture(&self, name: &str, picture: &Picture) -> Result<()> {
+        self.write(&format!("{name}.svg"), &picture.svg())?;
+        self.write_bytes(&format!("{name}.png"), &picture.png()?)
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use striate::data::{self, Dataset, Split, Subset};
+use striate::data::{Dataset, Preprocess, Split, Subset};
+use striate::rng::Rng;
 use striate::train::{
     Callback, Checkpoints, EarlyStopping, EpochLog, Evaluation, Event, Fit, FitConfig, History, read_checkpoint,
 };
@@ -37,11 +39,14 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     }
     let job = if let Some(folder) = &args.resume { resumed(args, folder)? } else { started(args)? };
     job.recipe.train.validate()?;
-    let split = input::data(&job.data)?;
+    let split = load(&job.recipe, &job.data)?;
+    for skipped in split.skipped.iter() {
+        eprintln!("warning: left out: {skipped}");
+    }
     let (train, validation) = parts(&split, &job)?;
     let mut model = Model::new(job.recipe.graph.clone(), job.recipe.train.seed)?;
     model.labels = split.train.classes().to_vec();
-    model.preprocess = Some(split.train.preprocess().clone());
+    model.preprocess = split.train.preprocess().cloned();
     let quiet = args.quiet || args.json;
     if !quiet {
         println!("{}", striate::summary(&model));
@@ -54,6 +59,11 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     finish(args, &job, model, &split, &history)
 }
 
+fn load(recipe: &Recipe, data: &str) -> Result<Split> {
+    let resize = Preprocess::new(recipe.graph.input_shape()?.hwc()?).ok();
+    input::data(data, resize.as_ref())
+}
+
 // A new run: the recipe with what the command line changes, and a new folder.
 fn started(args: &TrainArgs) -> Result<Job> {
     let data = args.data.clone().unwrap_or_default();
@@ -61,8 +71,8 @@ fn started(args: &TrainArgs) -> Result<Job> {
     change(&mut recipe.train, args)?;
     recipe.train.validate()?;
     let short = Path::new(&data).file_name().map_or_else(|| "run".into(), |n| n.to_string_lossy().into_owned());
-    let split_check = input::data(&data);
-    split_check?;
+    // Before a folder is made, the data must be there.
+    load(&recipe, &data)?;
     let folder = RunFolder::create(args.out.as_deref(), &short)?;
     folder.write("network.toml", &recipe.to_toml()?)?;
     let start = json!({ "data": data, "validate": args.validate, "limit": args.limit });
@@ -94,7 +104,7 @@ fn change(config: &mut FitConfig, args: &TrainArgs) -> Result<()> {
         config.optimizer = name.parse()?;
     }
     if let Some(rate) = args.learning_rate {
-        config.optimizer = config.optimizer.clone().learning_rate(rate);
+        config.optimizer = config.optimizer.with_learning_rate(rate);
     }
     if let Some(name) = &args.schedule {
         config.schedule = name.parse()?;
@@ -117,24 +127,25 @@ fn change(config: &mut FitConfig, args: &TrainArgs) -> Result<()> {
     Ok(())
 }
 
-type Part<'a> = Box<dyn Dataset + 'a>;
+type Part = Arc<dyn Dataset>;
 
 // What is trained on, and what is measured after each epoch.
-fn parts<'a>(split: &'a Split, job: &Job) -> Result<(Part<'a>, Option<Part<'a>>)> {
-    let limit = job.limit.unwrap_or(usize::MAX).min(split.train.len());
+fn parts(split: &Split, job: &Job) -> Result<(Part, Option<Part>)> {
+    let limit = job.limit.unwrap_or(usize::MAX);
     if limit == 0 {
         return Err(Error::argument("--limit 0 leaves nothing to train on").with_help("give at least 1"));
     }
+    let train: Part = Arc::new(Subset::first(Arc::clone(&split.train), limit));
     let share = match job.validate.as_deref() {
-        None => return Ok((Box::new(Subset::first(&split.train, limit)), None)),
-        Some("test") => return Ok((Box::new(Subset::first(&split.train, limit)), Some(Box::new(&split.test)))),
+        None => return Ok((train, None)),
+        Some("test") => return Ok((train, Some(Arc::clone(&split.test)))),
         Some(text) => text.parse::<f64>().ok().filter(|s| *s > 0.0 && *s < 1.0).ok_or_else(|| {
-            Error::argument(format!("--validate '{text}' is neither `test` nor a share")).with_help("give `test`, or a share such as 0.1")
+            Error::argument(format!("--validate '{text}' is neither `test` nor a share"))
+                .with_help("give `test`, or a share such as 0.1")
         })?,
     };
-    let seed = job.recipe.train.seed;
-    let (train, held) = data::hold_out(&split.train, limit, share, seed)?;
-    Ok((Box::new(train), Some(Box::new(held))))
+    let (rest, held) = Subset::hold_out(&train, share, &Rng::new(job.recipe.train.seed))?;
+    Ok((Arc::new(rest), Some(Arc::new(held))))
 }
 
 fn fit(args: &TrainArgs, job: &Job, model: &mut Model, train: &dyn Dataset, validation: Option<&dyn Dataset>) -> Result<History> {
@@ -165,16 +176,16 @@ fn past_epochs(job: &Job) -> Result<Vec<EpochLog>> {
 
 fn finish(args: &TrainArgs, job: &Job, mut model: Model, split: &Split, history: &History) -> Result<()> {
     let quiet = args.quiet || args.json;
-    let test = measure(&model, &split.test, 32, args.machine.machine()?, quiet)?;
+    let test = measure(&model, &*split.test, 32, args.machine.machine()?, quiet)?;
     let mut samples = vec![vec![0.0; split.test.shape().len()]; GOLDEN_SAMPLES.min(split.test.len())];
-    samples.iter_mut().enumerate().for_each(|(i, x)| split.test.fill(i, x));
+    samples.iter_mut().enumerate().try_for_each(|(i, x)| split.test.fill(i, x))?;
     model.keep_golden(&samples)?;
     record(&mut model, job, history, &test);
     model.save(&job.folder.file(MODEL))?;
     job.folder.write_history(&history.epochs)?;
-    job.folder.write("confusion.txt", &format!("{}\n", test.confusion.with_names(split.test.classes())))?;
     let title = format!("{} on {}", model.graph().name(), split.train.name());
-    job.folder.write_curves(&title, history, Some(&test))?;
+    job.folder.write_curves(&title, &subtitle(job, &test), history)?;
+    job.folder.write_confusion(&format!("{title}: test set"), &test, split.test.classes())?;
     let digest = history.last().map_or_else(String::new, |e| e.digest.clone());
     if args.json {
         let (folder, model) = (job.folder.path().display().to_string(), job.folder.file(MODEL).display().to_string());
@@ -191,6 +202,18 @@ fn finish(args: &TrainArgs, job: &Job, mut model: Model, split: &Split, history:
     Ok(())
 }
 
+fn subtitle(job: &Job, test: &Evaluation) -> String {
+    let train = &job.recipe.train;
+    format!(
+        "{} at {}, batches of {}, seed {}; test accuracy {:.2} %",
+        train.optimizer.name(),
+        train.optimizer.learning_rate(),
+        train.batch_size,
+        train.seed,
+        test.accuracy() * 100.0
+    )
+}
+
 fn say_goodbye(job: &Job, split: &Split, history: &History, test: &Evaluation, digest: &str) {
     let folder = job.folder.path().display();
     println!("\n{}", verdict(&format!("{} test", split.test.name()), test));
@@ -200,9 +223,9 @@ fn say_goodbye(job: &Job, split: &Split, history: &History, test: &Evaluation, d
     println!("Digest of the weights: {digest}");
     println!("\nThe run is in {folder}:");
     println!("  {MODEL:<20} the model: network, weights, labels, preprocessing");
-    println!("  {:<20} loss and accuracy as a picture", "curves.svg, .png");
+    println!("  {:<20} loss and accuracy by epoch; loss.svg, .png by update", "curves.svg, .png");
     println!("  {:<20} each epoch with the digest of its weights", "history.csv, .json");
-    println!("  {:<20} what was taken for what", "confusion.txt");
+    println!("  {:<20} what was taken for what", "confusion.txt, .svg");
     println!("  {:<20} settings, seed, versions and CPU; the network as text", "settings.json, .toml");
     println!("\nNext:");
     println!("  striate predict {folder} my-digit.png");

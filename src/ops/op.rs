@@ -10,10 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, unknown};
 use crate::ops::{
-    Activation, Add, BatchNorm, Compiled, Concat, Conv1D, Conv2D, Ctx, Dense, Dropout, Flatten, GlobalPool, Input, Lrn,
-    Pool1D, Pool2D, Reshape, Rule, Twin, ZeroPad,
+    Activation, Add, BatchNorm, Concat, Conv1D, Conv2D, Dense, Dropout, Flatten, GlobalPool, Input, Lrn, Pool1D,
+    Pool2D, Reshape, Rule, ZeroPad,
 };
-use crate::tensor::Shape;
 
 /// One operation with its hyper-parameters.
 #[derive(Debug, Clone, Serialize, Deserialize)]

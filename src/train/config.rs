@@ -63,7 +63,7 @@ impl Default for FitConfig {
             batch_size: 64,
             optimizer: Adam::default().into(),
             schedule: Schedule::default(),
-            loss: Loss::CategoricalCrossEntropy { label_smoothing: 0.0 },
+            loss: Loss::default(),
             clip: Clip::default(),
             shuffle: true,
             class_weights: None,

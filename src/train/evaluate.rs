@@ -58,7 +58,7 @@ pub fn evaluate(
     let size = data.shape().len();
     let steps = loader.steps();
     let (mut sum, mut done) = (0.0, 0);
-    loader.run(0, 0, |batch| {
+    let _ = loader.run(0, 0, |batch| {
         let (labels, valid) = (&batch.labels[..batch.valid], batch.valid);
         session.infer(&batch.x[..valid * size], valid)?;
         let x = if takes_logits(config.loss) { session.logits() } else { session.output() };
@@ -80,7 +80,7 @@ impl Model {
     /// The data do not fit the network.
     pub fn evaluate(&self, data: &dyn Dataset) -> Result<Evaluation> {
         let mut session = Session::new(self, Machine::default())?;
-        let config = EvaluateConfig { loss: &Loss::CategoricalCrossEntropy { label_smoothing: 0.0 }, batch_size: 32 };
+        let config = EvaluateConfig { loss: &Loss::default(), batch_size: 32 };
         evaluate(&mut session, data, config, &mut |_, _| ControlFlow::Continue(()))
     }
 }

@@ -95,7 +95,7 @@ pub struct Checkpoints {
 /// let data = data::load("mnist")?;
 /// let few = data.first(500, 100);
 /// let mut model = Sequential::new([28, 28, 1])
-///     .add(Flatten)
+///     .add(Flatten::new())
 ///     .add(Dense::new(10).activation(Activation::Softmax))
 ///     .build(0)?;
 /// let config = FitConfig { epochs: 2, ..FitConfig::default() };
@@ -191,7 +191,7 @@ impl<'a> Fit<'a> {
 
     fn epochs(&mut self, trainer: &mut Trainer) -> Result<()> {
         let totals = Totals::of(self.config, self.data.len());
-        self.tell(&Event::Begin { step: trainer.progress.step, steps: totals.steps })?;
+        let _ = self.tell(&Event::Begin { step: trainer.progress.step, steps: totals.steps })?;
         trainer.progress.history.stopped = false;
         while trainer.progress.step < totals.steps && !self.is_over(trainer) {
             if self.epoch(trainer, totals)?.is_break() {
@@ -216,7 +216,7 @@ impl<'a> Fit<'a> {
     // One epoch, or what is left of it.
     fn epoch(&mut self, trainer: &mut Trainer, totals: Totals) -> Result<ControlFlow<()>> {
         let (index, done) = totals.at(trainer.progress.step);
-        self.tell(&Event::EpochBegin { epoch: index + 1, epochs: totals.epochs })?;
+        let _ = self.tell(&Event::EpochBegin { epoch: index + 1, epochs: totals.epochs })?;
         let rng = Rng::new(self.config.seed);
         let loader = Loader::new(self.data, self.config.batch_size)?;
         let loader = if self.config.shuffle { loader.shuffled(rng) } else { loader };
@@ -225,7 +225,7 @@ impl<'a> Fit<'a> {
         let mut clock = Clock::new(trainer.progress.epoch_seconds);
         let mut rate = 0.0;
         let mut flow = ControlFlow::Continue(());
-        loader.run(u64::from(index), done as usize, |batch| {
+        let _ = loader.run(u64::from(index), done as usize, |batch| {
             let factor = self.factor(trainer, totals);
             let result = trainer.step(&batch.x[..batch.valid * size], &batch.labels[..batch.valid], factor)?;
             rate = result.learning_rate;

@@ -79,6 +79,13 @@ const KNOWN: [(&str, Loss); 6] = [
     ("mse", Loss::MeanSquaredError),
 ];
 
+impl Default for Loss {
+    /// Categorical cross-entropy without smoothing (D10).
+    fn default() -> Self {
+        Self::CategoricalCrossEntropy { label_smoothing: 0.0 }
+    }
+}
+
 impl FromStr for Loss {
     type Err = Error;
 

@@ -189,6 +189,11 @@ impl Confusion {
         self.correct() as f64 / self.total() as f64
     }
 
+    /// The 95 % interval of the accuracy; see [`wilson`].
+    pub fn accuracy_interval(&self) -> (f64, f64) {
+        wilson(self.correct() as usize, self.total() as usize)
+    }
+
     /// Precision, recall and F1 of a class.
     pub fn score(&self, class: usize) -> Score {
         let hit = self.count(class, class);

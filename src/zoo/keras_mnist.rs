@@ -21,7 +21,7 @@ pub(super) fn recipe() -> Result<Recipe> {
         .add(Pool2D::max(2))
         .add(convolution(64))
         .add(Pool2D::max(2))
-        .add(Flatten)
+        .add(Flatten::new())
         .add(Dense::new(64).activation(Activation::Relu))
         .add(Dense::new(10).activation(Activation::Softmax))
         .graph()?;

@@ -31,7 +31,7 @@ pub(super) fn recipe() -> Result<Recipe> {
 // Convolution, normalisation, activation (M40).
 fn convolution(g: &mut Graph, filters: usize, x: Value) -> Result<Value> {
     let z = g.add(Conv2D::new(filters, 3).padding(Padding::Same).no_bias(), &[x])?;
-    let n = g.add(BatchNorm::new(), &[z])?;
+    let n = g.add(BatchNorm::default(), &[z])?;
     g.add(Activation::Relu, &[n])
 }
 
@@ -39,7 +39,7 @@ fn convolution(g: &mut Graph, filters: usize, x: Value) -> Result<Value> {
 fn residual(g: &mut Graph, filters: usize, x: Value) -> Result<Value> {
     let f = convolution(g, filters, x)?;
     let z = g.add(Conv2D::new(filters, 3).padding(Padding::Same).no_bias(), &[f])?;
-    let n = g.add(BatchNorm::new(), &[z])?;
-    let sum = g.add(Add, &[n, x])?;
+    let n = g.add(BatchNorm::default(), &[z])?;
+    let sum = g.add(Add::new(), &[n, x])?;
     g.add(Activation::Relu, &[sum])
 }

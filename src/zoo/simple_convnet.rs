@@ -20,7 +20,7 @@ pub(super) fn recipe() -> Result<Recipe> {
     let graph = Sequential::new([28, 28, 1])
         .add(Conv2D::new(30, 5).activation(Activation::Relu).init(WEIGHTS))
         .add(Pool2D::max(2))
-        .add(Flatten)
+        .add(Flatten::new())
         .add(Dense::new(100).activation(Activation::Relu).init(WEIGHTS))
         .add(Dense::new(10).activation(Activation::Softmax).init(WEIGHTS))
         .graph()?;
