@@ -159,7 +159,7 @@ fn read_header(path: &Path, reader: &mut impl Read, size: u64) -> Result<Vec<u8>
     let mut start = Vec::new();
     read_some(path, reader, size.min(16), &mut start)?;
     let length = start.first_chunk().map_or(u64::MAX, |b| u64::from_le_bytes(*b));
-    if length < 2 || length > MAX_HEADER || start.get(8) != Some(&b'{') {
+    if !(2..=MAX_HEADER).contains(&length) || start.get(8) != Some(&b'{') {
         return Err(foreign(path, &start));
     }
     if length > size - 8 {
