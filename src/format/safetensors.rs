@@ -13,7 +13,7 @@
 //! Every dtype becomes f32. F16 and BF16 fit exactly; F64 is rounded to nearest;
 //! integers and booleans must fit exactly, or the tensor is refused.
 //!
-//! Writing: [`write`] sorts the tensors by name and pads the header with spaces to
+//! Writing: [`write()`] sorts the tensors by name and pads the header with spaces to
 //! a multiple of 8 bytes, so the same content always gives the same bytes and
 //! every tensor is aligned for f32.
 //!
