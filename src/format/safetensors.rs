@@ -13,7 +13,7 @@
 //! Every dtype becomes f32. F16 and BF16 fit exactly; F64 is rounded to nearest;
 //! integers and booleans must fit exactly, or the tensor is refused.
 //!
-//! Writing: [`write`] sorts the tensors by name and pads the header with spaces to
+//! Writing: [`write()`] sorts the tensors by name and pads the header with spaces to
 //! a multiple of 8 bytes, so the same content always gives the same bytes and
 //! every tensor is aligned for f32.
 //!
@@ -159,7 +159,7 @@ fn read_header(path: &Path, reader: &mut impl Read, size: u64) -> Result<Vec<u8>
     let mut start = Vec::new();
     read_some(path, reader, size.min(16), &mut start)?;
     let length = start.first_chunk().map_or(u64::MAX, |b| u64::from_le_bytes(*b));
-    if length < 2 || length > MAX_HEADER || start.get(8) != Some(&b'{') {
+    if !(2..=MAX_HEADER).contains(&length) || start.get(8) != Some(&b'{') {
         return Err(foreign(path, &start));
     }
     if length > size - 8 {

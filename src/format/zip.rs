@@ -290,7 +290,7 @@ mod tests {
         let local = LOCAL_LENGTH + 1 + file.len();
         zip.drain(local..2 * local);
         let end = zip.len() - END_LENGTH;
-        zip[end + 16] = local as u8;
+        zip[end + 16..end + 20].copy_from_slice(&(local as u32).to_le_bytes());
         assert!(error_of(&zip).contains("claim 200 bytes out of 200, but only 131 are there"), "{}", error_of(&zip));
     }
 }
