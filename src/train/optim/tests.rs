@@ -27,6 +27,7 @@ fn fresh(optimizer: &Optimizer, len: usize) -> Vec<Vec<f32>> {
 #[test]
 fn trajectories_are_those_of_keras() {
     let golden = golden();
+    let mut wrong = Vec::new();
     for case in &golden.cases {
         let (o, mut w) = (case.optimizer, golden.start.clone());
         let mut state = fresh(&o, w.len());
@@ -42,8 +43,11 @@ fn trajectories_are_those_of_keras() {
             }
             before.clone_from(expect);
         }
-        assert!(worst <= 1.0, "{o:?}: {worst} times the tolerance");
+        if worst.is_nan() || worst > 1.0 {
+            wrong.push(format!("{o:?}: {worst} times the tolerance"));
+        }
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
