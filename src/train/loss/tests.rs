@@ -166,3 +166,20 @@ fn mistakes_are_told_with_the_remedy() {
     assert!(loss.check(Targets::Classes(&[0]), 2, 3).is_err());
     assert!(loss.check(Targets::Values(&[0.0; 6]), 2, 3).is_err());
 }
+
+proptest::proptest! {
+    // Softmax: shifting all logits changes nothing, so a sample's gradient sums to 0; and no loss is negative.
+    #[test]
+    fn softmax_gradients_sum_to_zero(
+        logits in proptest::collection::vec(-50.0_f32..50.0, 2..130),
+        class in 0..2_u32,
+        label_smoothing in 0.0_f32..=1.0,
+    ) {
+        let loss = Loss::SparseCategoricalCrossEntropy { label_smoothing };
+        let kernel = loss.compile(Isa::best(), 1, logits.len(), None).unwrap();
+        let (mean, gradient) = run(&kernel, &logits, Targets::Classes(&[class]), 1);
+        proptest::prop_assert!(mean >= 0.0);
+        let sum: f64 = gradient.iter().map(|g| f64::from(*g)).sum();
+        proptest::prop_assert!(sum.abs() < 1e-6, "{}", sum);
+    }
+}
