@@ -154,6 +154,9 @@ impl Optimizer {
     /// `state` holds the arrays that [`Optimizer::states`] counts, each as long as `w`, as anything that lends a
     /// slice of f32 (`Vec`, [`Aligned`](crate::ops::Aligned), `&mut [f32]`). Nothing is allocated, and the bits do
     /// not depend on the threads.
+    ///
+    /// # Panics
+    /// The lengths do not agree: a mistake of the caller, not of a user.
     pub fn update<S: DerefMut<Target = [f32]>>(
         &self,
         team: Team,
@@ -163,6 +166,8 @@ impl Optimizer {
         dw: &[f32],
         state: &mut [S],
     ) {
+        let lengths = || state.iter().map(|s| s.len()).chain([dw.len()]);
+        assert!(state.len() == self.states() && lengths().all(|len| len == w.len()), "{} on bad arrays", self.name());
         let mut state = state.iter_mut();
         let s = std::array::from_fn(|_| state.next().map_or(&mut [][..], |s| &mut **s));
         self.rule().update(Run { team, isa }, at, Arrays { w, dw, s });

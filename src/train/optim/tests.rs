@@ -27,6 +27,7 @@ fn fresh(optimizer: &Optimizer, len: usize) -> Vec<Vec<f32>> {
 #[test]
 fn trajectories_are_those_of_keras() {
     let golden = golden();
+    let mut wrong = Vec::new();
     for case in &golden.cases {
         let (o, mut w) = (case.optimizer, golden.start.clone());
         let mut state = fresh(&o, w.len());
@@ -42,8 +43,11 @@ fn trajectories_are_those_of_keras() {
             }
             before.clone_from(expect);
         }
-        assert!(worst <= 1.0, "{o:?}: {worst} times the tolerance");
+        if worst.is_nan() || worst > 1.0 {
+            wrong.push(format!("{o:?}: {worst} times the tolerance"));
+        }
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
@@ -69,11 +73,31 @@ fn threads_and_instruction_sets_do_not_change_the_bits() {
             });
             (w, state)
         };
-        let expect = run(Isa::best(), 1);
+        let expect = run(Isa::all()[0], 1);
         assert_ne!(expect.0, start);
         for isa in Isa::all().into_iter().filter(|isa| isa.fused()) {
             assert!(run(isa, 3) == expect, "{o:?} on {isa}");
         }
+    }
+}
+
+// Each weight is on its own, so cutting a parameter differently must not change a bit.
+#[test]
+fn a_parameter_is_the_sum_of_its_pieces() {
+    let o: Optimizer = Rmsprop { centered: true, momentum: 0.5, ..Rmsprop::default() }.into();
+    let at = At { step: 1, learning_rate: 0.1 };
+    for n in [0, 1, CHUNK, CHUNK + 1, 3 * CHUNK - 1] {
+        let number = |i: usize, k: f32| (i as f32 * k).sin();
+        let (start, g): (Vec<f32>, Vec<f32>) = (0..n).map(|i| (number(i, 0.37), number(i, 0.11))).unzip();
+        let (mut whole, mut pieces) = (start.clone(), start);
+        let (mut state, mut own) = (fresh(&o, n), fresh(&o, n));
+        o.update(Team::solo(), Isa::best(), at, &mut whole, &g, &mut state);
+        for (i, (w, g)) in pieces.chunks_mut(1000).zip(g.chunks(1000)).enumerate() {
+            let range = i * 1000..i * 1000 + w.len();
+            let mut lent: Vec<&mut [f32]> = own.iter_mut().map(|s| &mut s[range.clone()]).collect();
+            o.update(Team::solo(), Isa::best(), at, w, g, &mut lent);
+        }
+        assert!(whole == pieces && state == own, "{n}");
     }
 }
 
