@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result, unknown};
 use crate::ops::pieces::{self, not_negative, rows_per_piece};
 use crate::ops::{Compiled, Ctx, Io, Mode, Needs, Rule, Step, Twin};
-use crate::simd::{Isa, mul_add, stamp};
+use crate::simd::{mul_add, stamp};
 use crate::tensor::Shape;
 use crate::vmath::{exp_lane, exp_m1_lane, sigmoid_lane, tanh_lane};
 
@@ -468,6 +468,7 @@ mod tests {
     use super::*;
     use crate::ops::check::check;
     use crate::ops::proof::{everywhere, options};
+    use crate::simd::Isa;
 
     #[test]
     fn fast_code_agrees_with_the_formula_everywhere() {

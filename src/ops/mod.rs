@@ -10,19 +10,39 @@
 //! [`check::check`] from its tests.
 
 pub mod activation;
+mod add;
+mod batch_norm;
 pub mod check;
+mod concat;
+mod dropout;
+mod flatten;
+mod global_pool;
 mod io;
+mod lrn;
 pub(crate) mod pieces;
+mod pool1d;
 mod pool2d;
 #[cfg(test)]
 pub(crate) mod proof;
+mod reshape;
 mod sliding;
+mod zero_pad;
 
 use std::fmt;
 
 pub use activation::Activation;
+pub use add::Add;
+pub use batch_norm::BatchNorm;
+pub use concat::Concat;
+pub use dropout::Dropout;
+pub use flatten::Flatten;
+pub use global_pool::GlobalPool;
 pub use io::{Aligned, Binding, Io, Memory, Slot};
+pub use lrn::Lrn;
+pub use pool1d::Pool1D;
 pub use pool2d::{Pool2D, PoolKind};
+pub use reshape::Reshape;
+pub use zero_pad::ZeroPad;
 
 use crate::error::Result;
 use crate::init::Init;

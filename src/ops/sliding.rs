@@ -197,12 +197,15 @@ fn average<const B: usize>(s: &Sliding, oy: usize, x: &[f32], y: &mut [f32]) {
     for (ox, columns) in s.outputs[1].iter().enumerate() {
         let count = (rows.count * columns.count) as f32;
         for c in blocks::<B>(s.channels) {
+            // Row by row, so that the error grows with h + w and not with h w where the window is a whole image.
             let mut sum = [0.0; B];
             for ky in 0..rows.len {
+                let mut row = [0.0; B];
                 for kx in 0..columns.len {
                     let v = load::<B>(x, s.input(rows.input + ky, columns.input + kx) + c);
-                    (0..B).for_each(|i| sum[i] += v[i]);
+                    (0..B).for_each(|i| row[i] += v[i]);
                 }
+                (0..B).for_each(|i| sum[i] += row[i]);
             }
             y[ox * s.channels + c..][..B].copy_from_slice(&sum.map(|v| v / count));
         }
