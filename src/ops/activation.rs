@@ -269,9 +269,9 @@ fn forward_body<const FMA: bool, const LANES: usize>(activation: Activation, cha
         Activation::Elu(alpha) => map(y, |x| if x < 0.0 { alpha * exp_m1_lane::<FMA>(x) } else { x }),
         Activation::Silu => map(y, |x| x * sigmoid_lane::<FMA>(x)),
         Activation::HardSwish => map(y, |x| x * clip(x + 3.0, 0.0, 6.0) * (1.0 / 6.0)),
-        Activation::Sigmoid => map(y, |x| sigmoid_lane::<FMA>(x)),
-        Activation::Tanh => map(y, |x| tanh_lane::<FMA>(x)),
-        Activation::Softmax => y.chunks_mut(channels.max(1)).for_each(|row| softmax::<FMA>(row)),
+        Activation::Sigmoid => map(y, sigmoid_lane::<FMA>),
+        Activation::Tanh => map(y, tanh_lane::<FMA>),
+        Activation::Softmax => y.chunks_mut(channels.max(1)).for_each(softmax::<FMA>),
     }
 }
 
