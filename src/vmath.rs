@@ -18,7 +18,7 @@ use crate::simd::{mul_add, stamp};
 
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
 // ln 2 in two parts; the first has so few bits that its product with an exponent is exact.
-const LN2_HIGH: f32 = 0.693_359_375;
+const LN2_HIGH: f32 = 355.0 / 512.0;
 const LN2_LOW: f32 = -2.121_944_4e-4;
 // Adding and subtracting 1.5 * 2^23 rounds an f32 to a whole number.
 const ROUND: f32 = 12_582_912.0;
@@ -187,9 +187,10 @@ mod tests {
     use crate::simd::Isa;
 
     type Array = fn(Isa) -> fn(&[f32], &mut [f32]);
+    type Case = (Array, fn(f64) -> f64, f64, [f32; 2]);
 
     // The functions, the truth in f64, the bound in units of the last place, and the range of arguments.
-    const ALL: [(Array, fn(f64) -> f64, f64, [f32; 2]); 5] = [
+    const ALL: [Case; 5] = [
         (exp, libm::exp, 1.25, [-104.0, 89.0]),
         (exp_m1, libm::expm1, 3.0, [-104.0, 89.0]),
         (log, libm::log, 1.25, [1e-44, 3.4e38]),

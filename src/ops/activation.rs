@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result, unknown};
 use crate::ops::pieces::{self, not_negative, rows_per_piece};
 use crate::ops::{Compiled, Ctx, Io, Mode, Needs, Rule, Step, Twin};
-use crate::simd::{Isa, mul_add, stamp};
+use crate::simd::{mul_add, stamp};
 use crate::tensor::Shape;
 use crate::vmath::{exp_lane, exp_m1_lane, sigmoid_lane, tanh_lane};
 
@@ -269,9 +269,9 @@ fn forward_body<const FMA: bool, const LANES: usize>(activation: Activation, cha
         Activation::Elu(alpha) => map(y, |x| if x < 0.0 { alpha * exp_m1_lane::<FMA>(x) } else { x }),
         Activation::Silu => map(y, |x| x * sigmoid_lane::<FMA>(x)),
         Activation::HardSwish => map(y, |x| x * clip(x + 3.0, 0.0, 6.0) * (1.0 / 6.0)),
-        Activation::Sigmoid => map(y, |x| sigmoid_lane::<FMA>(x)),
-        Activation::Tanh => map(y, |x| tanh_lane::<FMA>(x)),
-        Activation::Softmax => y.chunks_mut(channels.max(1)).for_each(|row| softmax::<FMA>(row)),
+        Activation::Sigmoid => map(y, sigmoid_lane::<FMA>),
+        Activation::Tanh => map(y, tanh_lane::<FMA>),
+        Activation::Softmax => y.chunks_mut(channels.max(1)).for_each(softmax::<FMA>),
     }
 }
 
@@ -468,6 +468,7 @@ mod tests {
     use super::*;
     use crate::ops::check::check;
     use crate::ops::proof::{everywhere, options};
+    use crate::simd::Isa;
 
     #[test]
     fn fast_code_agrees_with_the_formula_everywhere() {

@@ -86,7 +86,7 @@ impl Rule for Lrn {
     }
 
     fn shape(&self, x: &[Shape]) -> Result<Shape> {
-        if self.size % 2 == 0 {
+        if self.size.is_multiple_of(2) {
             return Err(Error::argument(format!("a window of {} channels has no middle", self.size))
                 .with_help("size must be odd; the paper has 5"));
         }
@@ -149,13 +149,15 @@ struct Formula {
     beta: f32,
 }
 
+type Gradient = fn(Formula, &[f32], &[f32], &mut [f32], &mut [f32]);
+
 struct Respond {
     formula: Formula,
     train: bool,
     piece: usize,
     sums: fn(Formula, &[f32], &mut [f32]),
     scale: fn(Formula, &[f32], &mut [f32]),
-    gradient: fn(Formula, &[f32], &[f32], &mut [f32], &mut [f32]),
+    gradient: Gradient,
 }
 
 impl Step for Respond {
@@ -208,13 +210,19 @@ stamp! {
 #[inline(always)]
 fn sums_body<const FMA: bool, const LANES: usize>(formula: Formula, x: &[f32], s: &mut [f32]) {
     let Formula { channels, radius, k, factor, .. } = formula;
+    // Over all pixels in one go, which makes long loops; the channels whose window reaches into the next pixel are
+    // done again.
+    s.fill(0.0);
+    for_neighbours(x.len(), radius, |to, from| {
+        s[to].iter_mut().zip(&x[from]).for_each(|(s, x)| *s = mul_add::<FMA>(*x, *x, *s));
+    });
     for (x, s) in x.chunks_exact(channels).zip(s.chunks_exact_mut(channels)) {
-        s.fill(0.0);
-        for_neighbours(channels, radius, |to, from| {
-            s[to].iter_mut().zip(&x[from]).for_each(|(s, x)| *s = mul_add::<FMA>(*x, *x, *s));
-        });
-        s.iter_mut().for_each(|s| *s = mul_add::<FMA>(*s, factor, k));
+        for i in (0..radius).chain(channels.saturating_sub(radius).max(radius)..channels) {
+            let window = &x[i.saturating_sub(radius)..(i + radius + 1).min(channels)];
+            s[i] = window.iter().fold(0.0, |s, x| mul_add::<FMA>(*x, *x, s));
+        }
     }
+    s.iter_mut().for_each(|s| *s = mul_add::<FMA>(*s, factor, k));
 }
 
 #[inline(always)]

@@ -2,8 +2,8 @@
 //!
 //! Pooling has no parameters, keeps the number of channels, and treats each
 //! channel alone (M33). In training, maximum and minimum save the number of the
-//! winning tap for each output (`ky * kw + kx`, row by row), and the gradient
-//! goes there and nowhere else; of equal values the first tap wins. Padding
+//! winning tap for each output (`ky * kw + kx`, row by row; M27), and the gradient
+//! goes there and nowhere else (M28); of equal values the first tap wins. Padding
 //! never wins.
 //!
 //! The kernels are in `sliding.rs`.
@@ -165,8 +165,7 @@ impl Rule for Pool2D {
             return Err(Error::shape(format!("{} takes images [h, w, c], and {x} is none", self.class()))
                 .with_help("use Pool1D for sequences [l, c]"));
         }
-        let [(h, _), (oh, row)] = self.sliding(x)?.rows();
-        debug_assert!(h > 0);
+        let [_, (oh, row)] = self.sliding(x)?.rows();
         Ok([oh, row / x.channels(), x.channels()].into())
     }
 

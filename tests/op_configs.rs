@@ -1,0 +1,46 @@
+//! The ops as text: what is written is read again, short forms get their defaults, and typing errors are refused.
+
+use std::fmt::Debug;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use striate::conv::Padding;
+use striate::ops::{
+    Activation, Add, BatchNorm, Concat, Dropout, Flatten, GlobalPool, Lrn, Pool1D, Pool2D, PoolKind, Reshape, ZeroPad,
+};
+
+fn there_and_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(op: &T) {
+    let text = serde_json::to_string(op).unwrap();
+    assert_eq!(&serde_json::from_str::<T>(&text).unwrap(), op, "{text}");
+    if text.starts_with('{') {
+        let typo = text.replacen('{', r#"{"strid":1,"#, 1).replace(",}", "}");
+        assert!(serde_json::from_str::<T>(&typo).unwrap_err().to_string().contains("strid"), "{typo}");
+    }
+}
+
+#[test]
+fn what_is_written_is_read_again() {
+    there_and_back(&Pool2D::max(2));
+    there_and_back(&Pool2D::new(PoolKind::Average, [3, 2]).strides([2, 1]).padding(Padding::all(1)).ceil(true));
+    there_and_back(&Pool1D::min(3).stride(2).padding(Padding::Same).count_padding(true));
+    there_and_back(&GlobalPool::average());
+    there_and_back(&BatchNorm::default().momentum(0.9));
+    there_and_back(&Lrn::new(3).average(true));
+    there_and_back(&Dropout::new(0.1));
+    there_and_back(&Add::new());
+    there_and_back(&Concat::new());
+    there_and_back(&Flatten::new());
+    there_and_back(&Reshape::new(&[2, -1]));
+    there_and_back(&ZeroPad::sides(1, 2, 3, 4));
+    Activation::ALL.iter().for_each(there_and_back);
+}
+
+#[test]
+fn short_forms_get_their_defaults() {
+    let pool: Pool2D = serde_json::from_str(r#"{"kind":"max","window":[2,2]}"#).unwrap();
+    assert_eq!(pool, Pool2D::max(2));
+    assert_eq!(serde_json::from_str::<BatchNorm>("{}").unwrap(), BatchNorm { momentum: 0.99, epsilon: 1e-3 });
+    assert_eq!(serde_json::from_str::<Lrn>(r#"{"size":5}"#).unwrap(), Lrn::default());
+    let e = serde_json::from_str::<Activation>(r#""rleu""#).unwrap_err();
+    assert!(e.to_string().contains("did you mean 'relu'"), "{e}");
+}
