@@ -1,6 +1,7 @@
 //! Convolutional neural networks: one engine, from the formula to a shipped model.
 
 pub mod conv;
+pub mod data;
 pub mod error;
 pub mod init;
 pub mod ops;

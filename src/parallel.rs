@@ -8,10 +8,12 @@
 //! to 12 microseconds, a join inside it next to nothing. Pieces should be at
 //! least some 20 microseconds long.
 
-use std::ops::Range;
+use std::any::Any;
+use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// A fixed number of threads.
 pub struct Pool {
@@ -165,6 +167,69 @@ impl Team {
     }
 }
 
+/// Makes items on a thread of its own, one ahead of their use on this one.
+///
+/// `make(i, buffer)` fills a buffer for each `i` of `items`, in order; `take(buffer)` gets them in the
+/// same order, and the buffer goes back to be filled again. Ends early when `take` breaks.
+///
+/// # Errors
+/// The first error of `make` or `take`; a panic of `make` is an error too.
+pub fn ahead<B: Send>(
+    buffers: [B; 2],
+    items: Range<usize>,
+    mut make: impl FnMut(usize, &mut B) -> Result<()> + Send,
+    take: impl FnMut(&B) -> Result<ControlFlow<()>>,
+) -> Result<ControlFlow<()>> {
+    let (full_in, full) = sync_channel::<Result<B>>(2);
+    let (empty_in, empty) = sync_channel::<B>(2);
+    for buffer in buffers {
+        // There is room for both, and the other end is held here.
+        let _ = empty_in.send(buffer);
+    }
+    let maker = move || {
+        for (i, mut buffer) in items.zip(empty) {
+            let made = make(i, &mut buffer).map(|()| buffer);
+            let last = made.is_err();
+            if full_in.send(made).is_err() || last {
+                return;
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().name("striate-ahead".into());
+        let maker = builder
+            .spawn_scoped(scope, maker)
+            .map_err(|e| Error::new(ErrorKind::Io, format!("cannot start a thread: {e}")))?;
+        // Both channels end with this call, and so does the maker.
+        let outcome = take_all(full, empty_in, take);
+        match (outcome, maker.join()) {
+            (Ok(ControlFlow::Continue(())), Err(panic)) => Err(panicked(panic.as_ref())),
+            (outcome, _) => outcome,
+        }
+    })
+}
+
+fn take_all<B>(
+    full: Receiver<Result<B>>,
+    empty: SyncSender<B>,
+    mut take: impl FnMut(&B) -> Result<ControlFlow<()>>,
+) -> Result<ControlFlow<()>> {
+    for buffer in full {
+        let buffer = buffer?;
+        if take(&buffer)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        // Nobody wants the buffer once the last item is made.
+        let _ = empty.send(buffer);
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Error::new(ErrorKind::Stopped, format!("the thread that prepares data failed: {}", text.unwrap_or("no message")))
+}
+
 // Calls `take(i)` for each `i` of the range, each on a thread of its own where one is free.
 fn fork(threads: Range<usize>, take: &(impl Fn(usize) + Sync)) {
     match threads.len() {
@@ -229,6 +294,42 @@ mod tests {
             });
         });
         assert!(data.iter().enumerate().all(|(i, v)| *v == 8 * i));
+    }
+
+    fn count_to(n: usize, stop: usize, make: impl FnMut(usize, &mut usize) -> Result<()> + Send) -> (Vec<usize>, bool) {
+        let mut seen = Vec::new();
+        let outcome = ahead([0, 0], 0..n, make, |i| {
+            seen.push(*i);
+            Ok(if *i == stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        });
+        (seen, outcome.is_ok())
+    }
+
+    fn same(i: usize, buffer: &mut usize) -> Result<()> {
+        *buffer = i;
+        Ok(())
+    }
+
+    #[test]
+    fn items_made_ahead_come_in_order_and_end_early() {
+        assert_eq!(count_to(100, usize::MAX, same), ((0..100).collect(), true));
+        assert_eq!(count_to(100, 7, same), ((0..8).collect(), true));
+        assert_eq!(count_to(0, 7, same), (vec![], true));
+    }
+
+    #[test]
+    fn an_error_or_panic_of_the_maker_reaches_the_taker() {
+        let fail = |i: usize, b: &mut usize| if i == 3 { Err(Error::argument("bad item")) } else { same(i, b) };
+        assert_eq!(count_to(9, usize::MAX, fail), (vec![0, 1, 2], false));
+        let e = ahead([0, 0], 0..9, fail, |_| Ok(ControlFlow::Continue(()))).unwrap_err();
+        assert_eq!(e.message(), "bad item");
+        let panics = |i: usize, b: &mut usize| if i == 3 { panic!("item {i} is lost") } else { same(i, b) };
+        let e = ahead([0, 0], 0..9, panics, |_| Ok(ControlFlow::Continue(()))).unwrap_err();
+        assert!(e.message().contains("item 3 is lost"), "{e}");
+        // The taker leaves while the maker is about to panic: no panic and no hang.
+        assert_eq!(count_to(9, 2, panics), (vec![0, 1, 2], true));
+        let e = ahead([0, 0], 0..9, same, |_| Err(Error::argument("no step"))).unwrap_err();
+        assert_eq!(e.message(), "no step");
     }
 
     #[test]
