@@ -113,18 +113,17 @@ fn content(stream: &mut impl Read, magic: u32, limit: u64) -> Result<(Vec<usize>
     let expect = expected(&dims, header, limit)?;
     // One byte more than needed, so that the last read sees the end without growing the buffer.
     let mut data = Vec::with_capacity(expect as usize + 1);
-    let outcome = stream.by_ref().take(expect + 1).read_to_end(&mut data);
+    let ended_early = match stream.by_ref().take(expect + 1).read_to_end(&mut data) {
+        Ok(_) => false,
+        Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => true,
+        Err(e) => return Err(damaged(&e)),
+    };
     let found = data.len() as u64;
-    if let Err(e) = outcome.as_ref().map_err(std::io::Error::kind) {
-        if e != std::io::ErrorKind::UnexpectedEof {
-            return Err(damaged(&outcome.unwrap_err()));
-        }
-    }
     if found > expect {
         return Err(wrong(format!("more data follows the {expect} bytes that its header {dims:?} announces"))
             .with_help("header and data do not belong together; get the file again"));
     }
-    if found < expect || outcome.is_err() {
+    if found < expect || ended_early {
         return Err(cut_off(&dims, header + expect, header + found));
     }
     Ok((dims, data))

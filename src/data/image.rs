@@ -89,7 +89,9 @@ impl Image {
         Ok(Self { dims: [h, w, c], pixels })
     }
 
-    /// The image at another size, stretched to it; see [`resample`] for the method.
+    /// The image at another size, stretched to it: bilinear, antialiased when it shrinks.
+    ///
+    /// The method is that of Pillow's `BILINEAR` and torchvision's `antialias=True`.
     ///
     /// # Errors
     /// A size is 0.
