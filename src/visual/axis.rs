@@ -203,7 +203,7 @@ fn logarithmic(unit: Unit, lo: f64, hi: f64, fit: Fit) -> Axis {
         let factor = libm::pow(10.0, margin * decades);
         (axis.lo, axis.hi) = (lo / factor, hi * factor);
     }
-    let most = (fit.length / 30.0).max(1.0);
+    let most = (fit.length / if fit.sideways { 80.0 } else { 30.0 }).max(1.0);
     let stride = (decades / most).ceil().max(1.0) as i32;
     let digits: [&[f64]; 3] = [&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0], &[1.0, 2.0, 5.0], &[1.0]];
     // The densest marks that still fit; a wide range has one mark in `stride` decades.
