@@ -198,10 +198,10 @@ fn round_step(raw: f64, unit: Unit) -> f64 {
 
 fn logarithmic(unit: Unit, lo: f64, hi: f64, fit: Fit) -> Axis {
     let mut axis = Axis { scale: Scale::Log, lo, hi, ticks: Vec::new() };
-    let decades = libm::log10(hi / lo);
+    let decades = libm::log10(hi) - libm::log10(lo);
     if let Some(margin) = fit.margin {
         let factor = libm::pow(10.0, margin * decades);
-        (axis.lo, axis.hi) = (lo / factor, hi * factor);
+        (axis.lo, axis.hi) = ((lo / factor).max(1e-307), (hi * factor).min(1e307));
     }
     let most = (fit.length / if fit.sideways { 80.0 } else { 30.0 }).max(1.0);
     let stride = (decades / most).ceil().max(1.0) as i32;
