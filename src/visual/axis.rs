@@ -170,6 +170,7 @@ fn linear(unit: Unit, lo: f64, hi: f64, fit: Fit) -> Axis {
 fn outward(unit: Unit, lo: f64, hi: f64, step: f64) -> (f64, f64) {
     let slack = 1e-9;
     let (down, up) = ((lo / step + slack).floor() * step, (hi / step - slack).ceil() * step);
+    let up = up.max(down + step);
     match unit {
         Unit::Percent => (if lo >= 0.0 { down.max(0.0) } else { down }, if hi <= 1.0 { up.min(1.0) } else { up }),
         _ => (down, up),
