@@ -376,8 +376,8 @@ mod tests {
     fn values_are_written_for_reading() {
         let plain = |v| number(v, Unit::Plain);
         assert_eq!(
-            [plain(0.056_234), plain(2.302_6), plain(12_345.6), plain(1.5e-7)],
-            ["0.05623", "2.303", "12,346", "1.50×10⁻⁷"]
+            [plain(0.056_234), plain(2.312_6), plain(12_345.6), plain(1.5e-7)],
+            ["0.05623", "2.313", "12,346", "1.50×10⁻⁷"]
         );
         assert_eq!([number(0.9731, Unit::Percent), plain(f64::NAN), plain(-0.5)], ["97.31 %", "NaN", "−0.5000"]);
     }
