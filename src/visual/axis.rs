@@ -170,6 +170,7 @@ fn linear(unit: Unit, lo: f64, hi: f64, fit: Fit) -> Axis {
 fn outward(unit: Unit, lo: f64, hi: f64, step: f64) -> (f64, f64) {
     let slack = 1e-9;
     let (down, up) = ((lo / step + slack).floor() * step, (hi / step - slack).ceil() * step);
+    let up = up.max(down + step);
     match unit {
         Unit::Percent => (if lo >= 0.0 { down.max(0.0) } else { down }, if hi <= 1.0 { up.min(1.0) } else { up }),
         _ => (down, up),
@@ -198,12 +199,12 @@ fn round_step(raw: f64, unit: Unit) -> f64 {
 
 fn logarithmic(unit: Unit, lo: f64, hi: f64, fit: Fit) -> Axis {
     let mut axis = Axis { scale: Scale::Log, lo, hi, ticks: Vec::new() };
-    let decades = libm::log10(hi / lo);
+    let decades = libm::log10(hi) - libm::log10(lo);
     if let Some(margin) = fit.margin {
         let factor = libm::pow(10.0, margin * decades);
-        (axis.lo, axis.hi) = (lo / factor, hi * factor);
+        (axis.lo, axis.hi) = ((lo / factor).max(1e-307), (hi * factor).min(1e307));
     }
-    let most = (fit.length / 30.0).max(1.0);
+    let most = (fit.length / if fit.sideways { 80.0 } else { 30.0 }).max(1.0);
     let stride = (decades / most).ceil().max(1.0) as i32;
     let digits: [&[f64]; 3] = [&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0], &[1.0, 2.0, 5.0], &[1.0]];
     // The densest marks that still fit; a wide range has one mark in `stride` decades.
@@ -288,17 +289,20 @@ fn tick_label(value: f64, step: f64, largest: f64, unit: Unit) -> String {
 fn grouped(v: f64, decimals: usize) -> String {
     let text = format!("{:.decimals$}", v.abs());
     let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
-    let mut out = String::new();
-    if v < 0.0 && text.bytes().any(|b| (b'1'..=b'9').contains(&b)) {
-        out.push('−');
-    }
-    for (i, digit) in whole.chars().enumerate() {
-        if i > 0 && (whole.len() - i) % 3 == 0 {
+    let sign = if v < 0.0 && text.bytes().any(|b| (b'1'..=b'9').contains(&b)) { "−" } else { "" };
+    format!("{sign}{}{rest}", thousands(whole))
+}
+
+/// Digits with a comma before every third from the end.
+pub(super) fn thousands(digits: &str) -> String {
+    let mut out = String::with_capacity(digits.len() * 4 / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
     }
-    out + rest
+    out
 }
 
 /// `v` as in 1.25×10⁻³; a mantissa of 1 without decimals is left out.
@@ -372,8 +376,8 @@ mod tests {
     fn values_are_written_for_reading() {
         let plain = |v| number(v, Unit::Plain);
         assert_eq!(
-            [plain(0.056_234), plain(2.302_6), plain(12_345.6), plain(1.5e-7)],
-            ["0.05623", "2.303", "12,346", "1.50×10⁻⁷"]
+            [plain(0.056_234), plain(2.312_6), plain(12_345.6), plain(1.5e-7)],
+            ["0.05623", "2.313", "12,346", "1.50×10⁻⁷"]
         );
         assert_eq!([number(0.9731, Unit::Percent), plain(f64::NAN), plain(-0.5)], ["97.31 %", "NaN", "−0.5000"]);
     }

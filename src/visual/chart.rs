@@ -5,10 +5,10 @@
 //!    rows above the plot ([`super::labels`]).
 //! 3. What is left is the plot: its axes are fitted, then grid and lines are drawn.
 
-use super::axis::{Axis, AxisStyle, Fit, TICK_SIZE, label_width, number};
+use super::axis::{Axis, AxisStyle, Fit, Scale, TICK_SIZE, label_width, number};
 use super::colour::Paint;
 use super::labels::Labels;
-use super::picture::{HEAD_TITLE, Picture, check_side};
+use super::picture::{HEAD_TITLE, Picture, check_side, draw_head};
 use super::scene::{Anchor, Rect, Scene, Stroke, Text};
 use super::series::{Line, Series, thinned};
 use crate::error::{Error, Result};
@@ -74,7 +74,7 @@ impl LineChart {
     /// Draws the chart into a part of a scene, its title in the given size.
     pub(super) fn draw(&self, scene: &mut Scene, frame: Rect, title_size: f64) -> Result<()> {
         self.check(frame)?;
-        let head = self.draw_head(scene, frame, title_size);
+        let head = draw_head(scene, frame, title_size, &self.title, &self.subtitle) + 8.0;
         let notes = self.notes();
         let foot = 26.0 + if self.x.label.is_empty() { 0.0 } else { 18.0 } + NOTE_STEP * notes.len() as f64;
         let body = Rect::new(frame.x, head, frame.w, frame.bottom() - foot - head);
@@ -110,8 +110,8 @@ impl LineChart {
     }
 
     fn check(&self, frame: Rect) -> Result<()> {
-        check_side("chart", "wide", frame.w, 200.0)?;
-        check_side("chart", "high", frame.h, 160.0)?;
+        check_side("chart", "wide", frame.w, 240.0)?;
+        check_side("chart", "high", frame.h, 220.0)?;
         if self.series.is_empty() {
             return Err(Error::argument(format!("the chart '{}' has no series", self.title))
                 .with_help("give at least one series of points"));
@@ -119,24 +119,11 @@ impl LineChart {
         self.series.iter().try_for_each(check_series)
     }
 
-    fn draw_head(&self, scene: &mut Scene, frame: Rect, size: f64) -> f64 {
-        let mut y = frame.y;
-        if !self.title.is_empty() {
-            scene.text(Text::new(&self.title).size(size).bold().fit(frame.w).at(frame.x, y + size * 0.8));
-            y += size * 1.35;
-        }
-        if !self.subtitle.is_empty() {
-            scene.text(Text::new(&self.subtitle).paint(Paint::Muted).fit(frame.w).at(frame.x, y + 10.0));
-            y += 18.0;
-        }
-        y + 8.0
-    }
-
     // Gaps are said, not hidden.
     fn notes(&self) -> Vec<String> {
         let why = match self.y.scale {
-            super::Scale::Linear => "NaN or infinite",
-            super::Scale::Log => "NaN, infinite or not positive",
+            Scale::Linear => "NaN or infinite",
+            Scale::Log => "NaN, infinite or not positive",
         };
         let missing = |s: &Series| s.points.len() - s.runs(&self.x, &self.y).iter().map(|r| r.len()).sum::<usize>();
         let told =
@@ -271,7 +258,8 @@ impl<'a> Plot<'a> {
     }
 }
 
-fn has_markers(series: &Series) -> bool {
+/// Whether each point of a series is marked.
+pub(super) fn has_markers(series: &Series) -> bool {
     series.line != Line::Faint && series.points.len() <= MOST_MARKERS
 }
 

@@ -1,8 +1,9 @@
 //! Confusion matrices: how often each class was taken for which.
 
+use super::axis::thousands;
 use super::colour::{Colour, ColourBar, ColourMap, Paint};
 use super::font::{self, Weight};
-use super::picture::{Picture, draw_head};
+use super::picture::{HEAD_TITLE, Picture, draw_head};
 use super::scene::{Anchor, Rect, Scene, Stroke, Text};
 use crate::error::{Error, Result};
 
@@ -28,8 +29,11 @@ pub struct Confusion<'a> {
 }
 
 const MARGIN: f64 = 24.0;
+const HEAD: f64 = 60.0;
 const LABEL: f64 = 12.0;
 const LONGEST_LABEL: f64 = 130.0;
+/// A shorter colour bar would have its marks touch.
+const BAR_LEAST: f64 = 180.0;
 const MAP: ColourMap = ColourMap::BLUES;
 
 /// A confusion matrix as a heat map.
@@ -47,7 +51,8 @@ pub fn confusion(matrix: &Confusion<'_>) -> Result<Picture> {
     let subtitle = if matrix.subtitle.is_empty() { matrix.summary() } else { matrix.subtitle.to_string() };
     let words = format!("Confusion matrix of {} classes. {}", matrix.labels.len(), matrix.summary());
     let mut scene = Scene::new(layout.width, layout.height, matrix.title, words);
-    draw_head(&mut scene, (MARGIN, MARGIN), layout.width - 2.0 * MARGIN, matrix.title, &subtitle);
+    let frame = Rect::new(MARGIN, MARGIN, layout.width - 2.0 * MARGIN, HEAD);
+    draw_head(&mut scene, frame, HEAD_TITLE, matrix.title, &subtitle);
     draw_cells(&mut scene, matrix, &layout);
     draw_labels(&mut scene, matrix, &layout);
     layout.bar.draw(&mut scene, layout.bar_frame());
@@ -72,23 +77,24 @@ impl Confusion<'_> {
         &self.counts[i * self.labels.len()..][..self.labels.len()]
     }
 
-    // Sums are taken in f64: counts near the largest u64 would overflow.
-    fn total(counts: &[u64]) -> f64 {
-        counts.iter().map(|c| *c as f64).sum()
+    // Counts near the largest u64 would overflow a sum of their own kind.
+    fn total(counts: &[u64]) -> u128 {
+        counts.iter().map(|c| u128::from(*c)).sum()
     }
 
     fn summary(&self) -> String {
         let total = Self::total(self.counts);
-        let right: f64 = (0..self.labels.len()).map(|i| self.row(i)[i] as f64).sum();
-        if total == 0.0 {
+        let right: u128 = (0..self.labels.len()).map(|i| u128::from(self.row(i)[i])).sum();
+        if total == 0 {
             return "No sample.".into();
         }
-        format!("{} of {} samples right: {:.2} %", thousands(right), thousands(total), 100.0 * right / total)
+        let share = 100.0 * right as f64 / total as f64;
+        format!("{} of {} samples right: {share:.2} %", separated(right), separated(total))
     }
 }
 
-fn thousands(v: f64) -> String {
-    super::axis::number(v, super::axis::Unit::Whole)
+fn separated(count: impl ToString) -> String {
+    thousands(&count.to_string())
 }
 
 struct Layout {
@@ -108,21 +114,20 @@ impl Layout {
         let longest = matrix.labels.iter().map(|l| Text::new(l).size(LABEL).width()).fold(0.0, f64::max);
         let longest = longest.min(LONGEST_LABEL);
         let widest =
-            matrix.counts.iter().map(|c| font::width(&c.to_string(), 12.0, Weight::SemiBold)).fold(0.0, f64::max);
-        let cell = ((560.0 / classes as f64).clamp(22.0, 52.0)).max((widest + 8.0).min(64.0));
+            matrix.counts.iter().map(|c| font::width(&separated(c), 12.0, Weight::SemiBold)).fold(0.0, f64::max);
+        let cell = ((520.0 / classes as f64).clamp(22.0, 96.0)).max((widest + 8.0).min(64.0));
         let digits = (12.0 * ((cell - 4.0) / widest).min(1.0)).max(5.0);
-        let top = MARGIN + 64.0;
-        // A matrix of two classes is narrower than what is written around it.
-        let least = 200.0;
+        let top = MARGIN + HEAD;
         let left = MARGIN + 26.0 + longest + 8.0;
         let grid = Rect::new(left, top, cell * classes as f64, cell * classes as f64);
         let below = 8.0 + if longest > cell - 4.0 { longest } else { LABEL } + 34.0;
-        let width = (grid.right() + 24.0 + bar.width() + MARGIN).max(2.0 * MARGIN + 360.0);
-        Self { cell, digits, grid, width, height: top + grid.h.max(least) + below + MARGIN, bar }
+        let width = (grid.right() + 24.0 + bar.width() + MARGIN).max(340.0).ceil();
+        let height = grid.bottom().max(top + BAR_LEAST) + below + MARGIN;
+        Self { cell, digits, grid, width, height: height.ceil(), bar }
     }
 
     fn bar_frame(&self) -> Rect {
-        Rect::new(self.grid.right() + 24.0, self.grid.y, ColourBar::THICKNESS, self.grid.h.max(180.0))
+        Rect::new(self.grid.right() + 24.0, self.grid.y, ColourBar::THICKNESS, self.grid.h.max(BAR_LEAST))
     }
 
     fn square(&self, row: usize, column: usize) -> Rect {
@@ -134,7 +139,7 @@ impl Layout {
 fn draw_cells(scene: &mut Scene, matrix: &Confusion<'_>, layout: &Layout) {
     for i in 0..matrix.labels.len() {
         let row = matrix.row(i);
-        let total = Confusion::total(row).max(1.0);
+        let total = Confusion::total(row).max(1) as f64;
         for (j, &count) in row.iter().enumerate() {
             draw_cell(scene, layout, layout.square(i, j), count, count as f64 / total);
         }
@@ -149,7 +154,7 @@ fn draw_cell(scene: &mut Scene, layout: &Layout, square: Rect, count: u64, share
     scene.outline(square, Stroke::new(Paint::Solid(white), 1.0));
     // Zeros are there to be read, but not before the others.
     let ink = if count == 0 { back.text_on().mix(back, 0.6) } else { back.text_on() };
-    let text = Text::new(count.to_string()).size(layout.digits).anchor(Anchor::Middle).paint(Paint::Solid(ink));
+    let text = Text::new(separated(count)).size(layout.digits).anchor(Anchor::Middle).paint(Paint::Solid(ink));
     let text = if count > 0 { text.bold() } else { text };
     scene.text(text.centred(square.x + square.w / 2.0, square.y + square.h / 2.0));
 }

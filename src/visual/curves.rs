@@ -2,7 +2,7 @@
 
 use super::axis::{AxisStyle, Scale, Unit};
 use super::chart::LineChart;
-use super::picture::{Picture, draw_head};
+use super::picture::{HEAD_TITLE, Picture, draw_head};
 use super::scene::{Rect, Scene};
 use super::series::{Best, Line, Series};
 use crate::error::{Error, Result};
@@ -60,7 +60,8 @@ pub fn training_curves(curves: &TrainingCurves<'_>) -> Result<Picture> {
     let height = 2.0 * MARGIN + head + PANEL.1;
     let words: Vec<String> = panels.iter().map(LineChart::describe).collect();
     let mut scene = Scene::new(width, height, curves.title, words.join(" "));
-    draw_head(&mut scene, (MARGIN, MARGIN), width - 2.0 * MARGIN, curves.title, curves.subtitle);
+    let frame = Rect::new(MARGIN, MARGIN, width - 2.0 * MARGIN, head);
+    draw_head(&mut scene, frame, HEAD_TITLE, curves.title, curves.subtitle);
     for (i, panel) in panels.iter().enumerate() {
         let x = MARGIN + i as f64 * (PANEL.0 + MARGIN);
         panel.draw(&mut scene, Rect::new(x, MARGIN + head, PANEL.0, PANEL.1), 13.0)?;
@@ -146,7 +147,7 @@ pub fn loss_curve(curve: &LossCurve<'_>) -> Result<Picture> {
     // A window has a middle, so it is odd.
     let window = window | 1;
     let raw = Series::counted("each update", curve.loss).line(Line::Faint);
-    let mean = raw.smoothed(format!("mean of {window}"), window);
+    let mean = raw.smoothed(format!("mean of {window} updates"), window);
     let chart = LineChart {
         title: curve.title.into(),
         subtitle: curve.subtitle.into(),

@@ -57,7 +57,13 @@ pub(super) fn outlines(text: &str, weight: Weight, mut draw: impl FnMut(&mut dyn
     let mut x = 0.0;
     for c in text.chars() {
         let id = glyph(face, c);
-        draw(&mut |sink| drop(face.outline_glyph(id, sink)), x / em);
+        draw(
+            &mut |sink| {
+                // A blank has no outline.
+                face.outline_glyph(id, sink);
+            },
+            x / em,
+        );
         x += f64::from(face.glyph_hor_advance(id).unwrap_or(0));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::colour::Paint;
 use super::font;
-use super::picture::{Picture, draw_head};
+use super::picture::{HEAD_TITLE, Picture, draw_head};
 use super::scene::{Anchor, Rect, Scene, Stroke, Text};
 use crate::error::{Error, Result};
 
@@ -66,14 +66,15 @@ pub fn image_grid(grid: &ImageGrid<'_>) -> Result<Picture> {
     let lines = grid.cells.iter().map(|c| c.label.lines().count()).max().unwrap_or(0);
     let columns = grid.columns.min(grid.cells.len());
     let step = (grid.side + GAP, grid.side + GAP + LABEL_STEP * lines as f64);
-    let inner = (step.0 * columns as f64 - GAP).max(grid.head_width());
+    let inner = (step.0 * columns as f64 - GAP).max(grid.head_width()).ceil();
     let head = [grid.title, grid.subtitle].iter().filter(|t| !t.is_empty()).count() as f64 * 24.0;
     let rows = grid.cells.len().div_ceil(columns);
     let (width, height) = (inner + 2.0 * MARGIN, MARGIN + head + step.1 * rows as f64 - GAP + MARGIN);
     let labels: Vec<String> = grid.cells.iter().map(|c| c.label.replace('\n', ", ")).collect();
     let words = format!("{} images: {}", grid.cells.len(), labels.join("; "));
     let mut scene = Scene::new(width, height, grid.title, words);
-    draw_head(&mut scene, (MARGIN, MARGIN), inner, grid.title, grid.subtitle);
+    let frame = Rect::new(MARGIN, MARGIN, inner, head);
+    draw_head(&mut scene, frame, HEAD_TITLE, grid.title, grid.subtitle);
     for (i, cell) in grid.cells.iter().enumerate() {
         let (column, row) = ((i % columns) as f64, (i / columns) as f64);
         draw_cell(&mut scene, cell, (MARGIN + column * step.0, MARGIN + head + row * step.1), grid.side);
@@ -97,7 +98,7 @@ impl ImageGrid<'_> {
 
     // A single small image must not cut the title.
     fn head_width(&self) -> f64 {
-        let title = Text::new(self.title).size(super::picture::HEAD_TITLE).bold().width();
+        let title = Text::new(self.title).size(HEAD_TITLE).bold().width();
         title.max(Text::new(self.subtitle).width()).min(720.0)
     }
 }

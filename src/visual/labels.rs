@@ -6,7 +6,7 @@
 //! above the plot. Either way a name carries its line's dash and marker.
 
 use super::axis::number;
-use super::chart::{LineChart, Plot, marker, stroke};
+use super::chart::{LineChart, Plot, has_markers, marker, stroke};
 use super::colour::Paint;
 use super::font::{self, Weight};
 use super::scene::{Rect, Scene, Stroke, Text};
@@ -26,6 +26,7 @@ const HIGHEST_ROWS: f64 = 0.35;
 /// The names of one chart and how they are set.
 pub(super) struct Labels<'a> {
     chart: &'a LineChart,
+    body: Rect,
     entries: Vec<Entry<'a>>,
     setting: Setting,
 }
@@ -52,7 +53,7 @@ impl<'a> Labels<'a> {
         } else {
             rows(&entries, body)
         };
-        Self { chart, entries, setting }
+        Self { chart, body, entries, setting }
     }
 
     /// The width to leave to the right of the plot.
@@ -67,7 +68,7 @@ impl<'a> Labels<'a> {
     pub(super) fn height(&self) -> f64 {
         match &self.setting {
             Setting::Beside { .. } => 0.0,
-            Setting::Above { rows, .. } => ROW * rows.len() as f64 + 4.0,
+            Setting::Above { rows, hidden } => ROW * (rows.len() + usize::from(*hidden > 0)) as f64 + 4.0,
         }
     }
 
@@ -75,7 +76,7 @@ impl<'a> Labels<'a> {
     pub(super) fn draw(&self, scene: &mut Scene, plot: &Plot<'_>) {
         match &self.setting {
             Setting::Beside { .. } => self.draw_beside(scene, plot),
-            Setting::Above { rows, hidden } => self.draw_above(scene, plot, rows, *hidden),
+            Setting::Above { rows, hidden } => self.draw_above(scene, rows, *hidden),
         }
     }
 
@@ -103,18 +104,17 @@ impl<'a> Labels<'a> {
         last.map_or((plot.area.right(), plot.area.y + plot.area.h / 2.0), |p| plot.place(*p))
     }
 
-    fn draw_above(&self, scene: &mut Scene, plot: &Plot<'_>, rows: &[Vec<usize>], hidden: usize) {
-        let (left, room) = (plot.area.x, plot.area.w);
-        let top = plot.area.y - 6.0 - self.height();
+    fn draw_above(&self, scene: &mut Scene, rows: &[Vec<usize>], hidden: usize) {
         for (r, row) in rows.iter().enumerate() {
-            let (mut x, y) = (left, top + ROW * (r as f64 + 0.5));
+            let (mut x, y) = (self.body.x, self.body.y + ROW * (r as f64 + 0.5));
             for &i in row {
-                self.entries[i].draw_in_row(scene, x, y, room);
-                x += self.entries[i].row_width().min(room) + 2.0 * GAP;
+                self.entries[i].draw_in_row(scene, x, y, self.body.w);
+                x += self.entries[i].row_width().min(self.body.w) + 2.0 * GAP;
             }
-            if hidden > 0 && r + 1 == rows.len() {
-                scene.text(Text::new(more(hidden)).size(VALUE).paint(Paint::Muted).centred(x, y));
-            }
+        }
+        if hidden > 0 {
+            let y = self.body.y + ROW * (rows.len() as f64 + 0.5);
+            scene.text(Text::new(format!("and {hidden} more")).size(VALUE).paint(Paint::Muted).centred(self.body.x, y));
         }
     }
 }
@@ -155,7 +155,7 @@ impl<'a> Entry<'a> {
 
     fn draw_key(&self, scene: &mut Scene, x: f64, y: f64) {
         scene.line((x, y), (x + KEY, y), stroke(self.series));
-        if self.series.line != Line::Faint {
+        if has_markers(self.series) {
             marker(scene, self.series.colour, (x + KEY / 2.0, y));
         }
     }
@@ -187,22 +187,15 @@ impl<'a> Entry<'a> {
     }
 }
 
-fn more(hidden: usize) -> String {
-    format!("and {hidden} more")
-}
-
 /// Fills rows from left to right; what does not fit into the allowed height is only counted.
 fn rows(entries: &[Entry<'_>], body: Rect) -> Setting {
-    // The plot begins right of its tick labels and ends before the last half label.
-    let room = body.w - 110.0;
+    let room = body.w;
     let most = ((HIGHEST_ROWS * body.h / ROW) as usize).max(1);
     let mut rows: Vec<Vec<usize>> = vec![Vec::new()];
     let mut used = 0.0;
     for (i, entry) in entries.iter().enumerate() {
         let width = entry.row_width().min(room) + 2.0 * GAP;
-        let note = font::width(&more(entries.len()), VALUE, Weight::Regular);
-        let reserve = if rows.len() == most && i + 1 < entries.len() { note } else { 0.0 };
-        if used > 0.0 && used + width + reserve > room {
+        if used > 0.0 && used + width > room {
             if rows.len() == most {
                 return Setting::Above { rows, hidden: entries.len() - i };
             }
@@ -210,7 +203,9 @@ fn rows(entries: &[Entry<'_>], body: Rect) -> Setting {
             used = 0.0;
         }
         used += width;
-        rows[..].last_mut().into_iter().for_each(|row| row.push(i));
+        if let Some(row) = rows.last_mut() {
+            row.push(i);
+        }
     }
     Setting::Above { rows, hidden: 0 }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::colour::Paint;
-use super::scene::{Scene, Text};
+use super::scene::{Rect, Scene, Text};
 use crate::error::{Error, Result};
 
 /// Pixels to the unit of a PNG, so that it is sharp on a dense screen.
@@ -64,15 +64,15 @@ impl Picture {
     }
 }
 
-/// Draws title and subtitle from `(x, y)` down, and returns where they end.
-pub(super) fn draw_head(scene: &mut Scene, (x, y): (f64, f64), room: f64, title: &str, subtitle: &str) -> f64 {
-    let mut y = y;
+/// Draws title and subtitle at the top of a frame, and returns where they end.
+pub(super) fn draw_head(scene: &mut Scene, frame: Rect, size: f64, title: &str, subtitle: &str) -> f64 {
+    let mut y = frame.y;
     if !title.is_empty() {
-        scene.text(Text::new(title).size(HEAD_TITLE).bold().fit(room).at(x, y + HEAD_TITLE * 0.8));
-        y += HEAD_TITLE * 1.35;
+        scene.text(Text::new(title).size(size).bold().fit(frame.w).at(frame.x, y + size * 0.8));
+        y += size * 1.35;
     }
     if !subtitle.is_empty() {
-        scene.text(Text::new(subtitle).paint(Paint::Muted).fit(room).at(x, y + 10.0));
+        scene.text(Text::new(subtitle).paint(Paint::Muted).fit(frame.w).at(frame.x, y + 10.0));
         y += 18.0;
     }
     y

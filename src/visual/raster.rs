@@ -24,7 +24,6 @@ impl Scene {
     /// A picture that would have no pixel, or more than 16,384 on a side.
     pub fn to_png(&self, scale: f64) -> Result<Vec<u8>> {
         let mut canvas = Canvas::new(self, scale)?;
-        canvas.shape(&Shape::Fill(self.page(), Paint::Page));
         for shape in &self.shapes {
             canvas.shape(shape);
         }
@@ -42,10 +41,12 @@ impl Canvas {
         let (w, h) = ((scene.width * scale).round(), (scene.height * scale).round());
         let allowed = 1.0..=LARGEST_SIDE;
         let pixels = (allowed.contains(&w) && allowed.contains(&h)).then(|| Pixmap::new(w as u32, h as u32)).flatten();
-        let pixels = pixels.ok_or_else(|| {
+        let mut pixels = pixels.ok_or_else(|| {
             Error::argument(format!("a picture of {w} x {h} pixels cannot be made"))
                 .with_help(format!("each side must have 1 to {LARGEST_SIDE} pixels; the scale is {scale}"))
         })?;
+        let Colour(r, g, b) = Paint::Page.light();
+        pixels.fill(Color::from_rgba8(r, g, b, 255));
         Ok(Self { pixels, scale: Transform::from_scale(scale as f32, scale as f32) })
     }
 
