@@ -260,7 +260,9 @@ mod tests {
         let (mut data, mut scratch) = (vec![0_usize; 10], vec![0_u8; 3]);
         pool.run(|team| {
             let cuts = [0, 1, 1, 4, 9];
-            team.cuts_with((&mut data, &cuts), (&mut scratch, 1), |i, chunk, _| chunk.iter_mut().for_each(|v| *v += i + 1));
+            team.cuts_with((&mut data, &cuts), (&mut scratch, 1), |i, chunk, _| {
+                chunk.iter_mut().for_each(|v| *v += i + 1)
+            });
         });
         assert_eq!(data, [1, 3, 3, 3, 4, 4, 4, 4, 4, 0]);
     }

@@ -62,9 +62,7 @@ impl Gradient {
         let padded = if ragged { longest * 2 * isa.lanes() } else { 0 };
         let columns = columns.into_iter().map(|c| (c.kind.function(isa), c)).map(|(f, c)| (c, f)).collect();
         let (threads, oc, lanes) = (machine.threads, g.oc, isa.lanes());
-        Ok(Self {
-            threads, oc, sweep, pieces, segments, tables, columns, share, groups, cuts, len, lanes, padded
-        })
+        Ok(Self { threads, oc, sweep, pieces, segments, tables, columns, share, groups, cuts, len, lanes, padded })
     }
 
     // One chunk: the sum over a group's pieces for a block of rows.

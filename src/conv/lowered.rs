@@ -286,8 +286,12 @@ mod tests {
                 let narrow = |v: &[f64]| v.iter().map(|v| *v as f32).collect::<Vec<f32>>();
                 let kernel = accept(&g, pass, Machine { isa: Isa::best(), threads: 1 }).unwrap();
                 let (mut out, mut scratch) = (vec![f32::NAN; want.len()], vec![f32::NAN; kernel.work()]);
-                let work =
-                    Work { inputs: [&narrow(a), &narrow(b)], out: &mut out, finish: Finish::default(), scratch: &mut scratch };
+                let work = Work {
+                    inputs: [&narrow(a), &narrow(b)],
+                    out: &mut out,
+                    finish: Finish::default(),
+                    scratch: &mut scratch,
+                };
                 kernel.run(Team::solo(), work);
                 assert_eq!(out, narrow(&want), "{text} {pass}");
             }

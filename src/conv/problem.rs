@@ -140,7 +140,11 @@ impl Geometry {
 impl fmt::Display for Geometry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { n, h, w, ic, oc, groups, pad_value } = self;
-        write!(f, "n{n} h{} w{} ic{ic} oc{oc} k{}x{} s{}x{}", h.input, w.input, h.kernel, w.kernel, h.stride, w.stride)?;
+        write!(
+            f,
+            "n{n} h{} w{} ic{ic} oc{oc} k{}x{} s{}x{}",
+            h.input, w.input, h.kernel, w.kernel, h.stride, w.stride
+        )?;
         write!(f, " p{},{},{},{} d{}x{} g{groups}", h.before, h.after, w.before, w.after, h.dilation, w.dilation)?;
         if *pad_value == 0.0 { Ok(()) } else { write!(f, " v{pad_value}") }
     }
@@ -175,8 +179,7 @@ struct Reader {
 impl Default for Reader {
     fn default() -> Self {
         let channels = Channels { ic: 0, oc: 0, groups: 1, pad_value: 0.0 };
-        let window =
-            Window { kernel: [0, 0], stride: [1, 1], dilation: [1, 1], padding: Padding::Valid, ceil: false };
+        let window = Window { kernel: [0, 0], stride: [1, 1], dilation: [1, 1], padding: Padding::Valid, ceil: false };
         Self { n: 1, h: 0, w: 0, channels, window }
     }
 }
@@ -222,7 +225,10 @@ mod tests {
 
     #[test]
     fn errors_show_the_numbers() {
-        assert!(error("h8 w8 ic6 oc9 k3 g2").contains("2 groups do not divide 9 filters (groups that divide 6 and 9: 1, 3)"));
+        assert!(
+            error("h8 w8 ic6 oc9 k3 g2")
+                .contains("2 groups do not divide 9 filters (groups that divide 6 and 9: 1, 3)")
+        );
         assert!(error("h8 w8 ic6 oc9 k9").contains("kernel 9 (reach 9) is larger than the padded input"));
         assert!(error("h8 w8 ic6 oc9 k3 q4").contains("unknown size 'q'"));
         assert!(error("h8 w8 ic6 k3").contains("filters 0 is not a size"));

@@ -11,12 +11,20 @@
 
 mod activation;
 pub mod check;
+mod conv;
+mod convolve;
+mod dense;
 mod io;
+mod pair;
 
 use std::fmt;
 
 pub use activation::Activation;
+pub use conv::{Conv1D, Conv2D};
+pub use convolve::fuses;
+pub use dense::Dense;
 pub use io::{Aligned, Binding, Io, Memory, Slot};
+pub use pair::Pair;
 
 use crate::error::Result;
 use crate::init::Init;

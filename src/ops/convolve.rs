@@ -1,0 +1,153 @@
+//! What Conv2D, Conv1D and Dense share: a convolution with bias and activation, compiled into a step.
+//!
+//! ```text
+//! forward    y  = f(conv(x, w) + b)                  in one pass: the activation is applied as y is written
+//! backward   dz = dy f'(y), db = sum of dz           in one pass over dy
+//!            dx = conv(dz, w turned), dw = x with dz
+//! ```
+
+use super::{Activation, Compiled, Ctx, Io, Mode, Needs, ParamSpec, Step, Twin};
+use crate::conv::{
+    BiasGradient, Choice, Finish, Fused, Geometry, Kernel, Machine, Pass, Work, choose, reference::forward as literal,
+};
+use crate::error::{Error, Result};
+use crate::init::Init;
+
+/// Whether a convolution or dense layer applies this activation itself, as it writes its output.
+///
+/// The plan makes every other activation a step of its own.
+pub fn fuses(activation: Activation) -> bool {
+    fused(activation).is_some()
+}
+
+fn fused(activation: Activation) -> Option<Fused> {
+    match activation {
+        Activation::Linear => Some(Fused::Linear),
+        Activation::Relu => Some(Fused::Relu),
+        Activation::Relu6 => Some(Fused::Relu6),
+        // Backward reads the sign of x from y, which needs a positive slope.
+        Activation::LeakyRelu(slope) if slope > 0.0 => Some(Fused::LeakyRelu(slope)),
+        _ => None,
+    }
+}
+
+/// A convolution as an op asks for it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layer {
+    pub geometry: Geometry,
+    pub bias: bool,
+    pub activation: Activation,
+}
+
+impl Layer {
+    /// The step of this layer.
+    pub fn compile(&self, ctx: &Ctx<'_>) -> Result<Compiled> {
+        let fused = fused(self.activation).ok_or_else(|| {
+            Error::argument(format!("activation {:?} is not fused into this layer", self.activation))
+                .with_help("make it a layer of its own behind a linear one; the plan does so by itself")
+        })?;
+        let train = ctx.mode == Mode::Train;
+        let machine = Machine { isa: ctx.isa, threads: ctx.threads };
+        let mut notes = Vec::new();
+        let mut pick = |pass, wanted: bool| -> Result<Option<Box<dyn Kernel>>> {
+            if !wanted {
+                return Ok(None);
+            }
+            let choice = choose(&self.geometry, pass, machine, ctx.algorithm)?;
+            notes.push(note(pass, &choice));
+            Ok(Some(choice.kernel))
+        };
+        let forward = pick(Pass::Forward, true)?;
+        let input = pick(Pass::BackwardInput, train && ctx.needs_dx.first() == Some(&true))?;
+        let weights = pick(Pass::BackwardWeights, train)?;
+        let columns = BiasGradient::new(self.geometry.y_len(), self.geometry.oc, fused, ctx.isa);
+        let kernels = [&forward, &input, &weights].into_iter().flatten().map(|kernel| kernel.work());
+        let work = kernels.chain(train.then(|| columns.work())).max().unwrap_or(0);
+        let needs = Needs { x: train, y: train && fused != Fused::Linear };
+        let step = Box::new(Convolve { forward, input, weights, columns, fused, bias: self.bias, work });
+        Ok(Compiled { step, needs, saved: Vec::new(), work, notes })
+    }
+
+    /// The formula in f64.
+    pub fn twin(&self, t: &Twin<'_>) -> Vec<f64> {
+        let mut y = vec![0.0; self.geometry.y_len()];
+        let bias = if self.bias { t.w[1] } else { &[] };
+        literal(&self.geometry, t.x[0], t.w[0], bias, &mut y);
+        y.iter_mut().for_each(|y| *y = activate(self.activation, *y));
+        y
+    }
+}
+
+/// The kernel and, if wanted, the bias; `dims` are those of the kernel.
+pub(super) fn params(dims: Vec<usize>, fans: (usize, usize), init: Init, bias: Option<Init>) -> Vec<ParamSpec> {
+    let units = dims.last().copied().unwrap_or(1);
+    let kernel = ParamSpec { name: "kernel", dims, init, fans, trainable: true };
+    let bias = bias.map(|init| ParamSpec { name: "bias", dims: vec![units], init, fans, trainable: true });
+    [kernel].into_iter().chain(bias).collect()
+}
+
+// The activations that a layer fuses; the plan splits the others off, so none of them comes here.
+fn activate(activation: Activation, x: f64) -> f64 {
+    match activation {
+        Activation::Relu => x.max(0.0),
+        Activation::Relu6 => x.clamp(0.0, 6.0),
+        Activation::LeakyRelu(slope) if x < 0.0 => f64::from(slope) * x,
+        _ => x,
+    }
+}
+
+fn note(pass: Pass, choice: &Choice) -> String {
+    let refusals: Vec<String> = choice.refusals.iter().map(|(name, reason)| format!("{name}: {reason}")).collect();
+    match refusals.len() {
+        0 => format!("{pass}: {}", choice.algorithm),
+        _ => format!("{pass}: {} ({})", choice.algorithm, refusals.join("; ")),
+    }
+}
+
+struct Convolve {
+    forward: Option<Box<dyn Kernel>>,
+    input: Option<Box<dyn Kernel>>,
+    weights: Option<Box<dyn Kernel>>,
+    columns: BiasGradient,
+    fused: Fused,
+    bias: bool,
+    work: usize,
+}
+
+impl Convolve {
+    // Runs a kernel, if there is one.
+    fn pass(&self, io: &Io<'_>, kernel: &Option<Box<dyn Kernel>>, work: Work<'_>) {
+        if let Some(kernel) = kernel {
+            kernel.run(io.team, work);
+        }
+    }
+
+    // Lends the scratch, which a plan need not bind if it is empty.
+    fn with_scratch(&self, io: &Io<'_>, f: impl FnOnce(&mut [f32])) {
+        if self.work == 0 { f(&mut []) } else { f(&mut io.work()) }
+    }
+}
+
+impl Step for Convolve {
+    fn forward(&self, io: &Io<'_>) {
+        let (x, w, bias) = (io.x(0), io.w(0), self.bias.then(|| io.w(1)));
+        let finish = Finish { bias: bias.as_deref().unwrap_or(&[]), fused: self.fused };
+        self.with_scratch(io, |scratch| {
+            self.pass(io, &self.forward, Work { inputs: [&x, &w], out: &mut io.y_mut(), finish, scratch });
+        });
+    }
+
+    fn backward(&self, io: &Io<'_>) {
+        self.with_scratch(io, |scratch| {
+            let y = (self.fused != Fused::Linear).then(|| io.y());
+            let mut db = self.bias.then(|| io.dw(1));
+            let (y, db) = (y.as_deref().unwrap_or(&[]), db.as_deref_mut().unwrap_or(&mut []));
+            self.columns.run(io.team, &mut io.dy_mut(), y, db, scratch);
+            let (x, dy, w, finish) = (io.x(0), io.dy(), io.w(0), Finish::default());
+            self.pass(io, &self.weights, Work { inputs: [&x, &dy], out: &mut io.dw(0), finish, scratch });
+            if let Some(mut dx) = io.dx(0) {
+                self.pass(io, &self.input, Work { inputs: [&dy, &w], out: &mut dx, finish, scratch });
+            }
+        });
+    }
+}
