@@ -94,7 +94,8 @@ fn report(setting: &Setting, g: &Geometry, pass: Pass, peak: f64) -> Outcome<()>
 
 fn columns(setting: &Setting, g: &Geometry) -> Outcome<()> {
     let plan = BiasGradient::new(g.y_len(), g.oc, Fused::Relu, setting.isa);
-    let (mut dy, y, mut db, mut scratch) = (numbers(g.y_len()), numbers(g.y_len()), numbers(g.oc), numbers(plan.work()));
+    let (mut dy, y, mut db, mut scratch) =
+        (numbers(g.y_len()), numbers(g.y_len()), numbers(g.oc), numbers(plan.work()));
     let [median, best] = timed(setting, |team| plan.run(team, &mut dy, &y, &mut db, &mut scratch))?;
     println!("  {:<28} median {median:8.3} ms                   best {best:8.3} ms", "mask and bias");
     Ok(())
