@@ -71,7 +71,13 @@ impl Numbers {
     }
 
     /// What an algorithm computes, or `None` if it refuses.
-    fn run(&self, g: &Geometry, pass: Pass, (name, isa, threads): (&str, Isa, usize), fused: Fused) -> Option<Vec<f32>> {
+    fn run(
+        &self,
+        g: &Geometry,
+        pass: Pass,
+        (name, isa, threads): (&str, Isa, usize),
+        fused: Fused,
+    ) -> Option<Vec<f32>> {
         let kernel = choose(g, pass, Machine { isa, threads }, Some(name)).ok()?.kernel;
         // Whatever is not written, or read before it is written, shows as NaN.
         let (mut out, mut scratch) = (vec![f32::NAN; pass.out_len(g)], vec![f32::NAN; kernel.work()]);
@@ -144,7 +150,9 @@ fn forward_has_the_bits_of_the_reference() {
     for g in problems() {
         let numbers = Numbers::of(&g);
         let want = numbers.run(&g, Pass::Forward, ("reference", Isa::best(), 1), Fused::Linear).unwrap();
-        for (name, isa) in ["depthwise", "direct", "lowered"].iter().flat_map(|n| Isa::all().into_iter().map(move |i| (n, i))) {
+        for (name, isa) in
+            ["depthwise", "direct", "lowered"].iter().flat_map(|n| Isa::all().into_iter().map(move |i| (n, i)))
+        {
             if let Some(got) = numbers.run(&g, Pass::Forward, (name, isa, 2), Fused::Linear).filter(|_| isa.fused()) {
                 assert!(bits(&got) == bits(&want), "{g}: {name} {isa}");
             }

@@ -116,7 +116,7 @@ impl Window {
         }
         let mut output = (padded - reach) / stride + 1;
         // Ceil mode: one more window, if it starts inside the input or the padding before it.
-        if self.ceil && (padded - reach) % stride != 0 && output * stride < input + before {
+        if self.ceil && !(padded - reach).is_multiple_of(stride) && output * stride < input + before {
             output += 1;
         }
         Ok(Axis { input, kernel, stride, dilation, before, after, output })

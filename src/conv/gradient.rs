@@ -58,8 +58,8 @@ impl Gradient {
         let starts = (0..groups).flat_map(|group| (0..terms).step_by(rows).map(move |k| group * len + k * g.oc));
         let cuts = starts.chain([groups * len]).collect();
         let longest = pieces.iter().map(|piece| sweep.pixels(*piece)).max().unwrap_or(0);
-        let ragged = columns.iter().any(|c| c.width < c.kind.vectors() * isa.lanes());
-        let padded = if ragged { longest * 2 * isa.lanes() } else { 0 };
+        let in_place = columns.len() == 1 && columns[0].width == columns[0].kind.vectors() * isa.lanes();
+        let padded = if in_place { 0 } else { longest * 2 * isa.lanes() };
         let columns = columns.into_iter().map(|c| (c.kind.function(isa), c)).map(|(f, c)| (c, f)).collect();
         let (threads, oc, lanes) = (machine.threads, g.oc, isa.lanes());
         Ok(Self { threads, oc, sweep, pieces, segments, tables, columns, share, groups, cuts, len, lanes, padded })
@@ -95,11 +95,12 @@ impl Gradient {
         }
     }
 
-    // The columns of dy that a tile reads: in place, or padded with zeros where the tile is wider than they are.
+    // The columns of dy that a tile reads: in place if they are all, or else copied side by side, padded with zeros
+    // where the tile is wider. The copy is read by all rows, and columns far apart crowd a few sets of the cache.
     fn operand<'a>(&self, column: &Column, dy: &'a [f32], padded: &'a mut [f32]) -> (&'a [f32], usize) {
         let columns = column.kind.vectors() * self.lanes;
-        if column.width == columns {
-            return (&dy[column.to..], self.oc);
+        if self.padded == 0 {
+            return (dy, self.oc);
         }
         for (pixel, to) in dy.chunks_exact(self.oc).zip(padded.chunks_exact_mut(columns)) {
             to[..column.width].copy_from_slice(&pixel[column.to..][..column.width]);

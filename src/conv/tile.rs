@@ -291,6 +291,7 @@ stamp! {
 
 type Sums<T, const P: usize, const V: usize> = [[T; V]; P];
 
+// The sums are handed on by value and indexed by constants alone, so that they stay in registers between the steps.
 #[inline(always)]
 fn tiles<const FMA: bool, const LANES: usize, const P: usize, const V: usize, const WIDE: bool>(job: &mut Job<'_>)
 where
@@ -299,26 +300,27 @@ where
     job.check(LANES * V, WIDE);
     let whole = job.width == LANES * V;
     for first in (0..job.live).step_by(P) {
+        // A tile at the end repeats the last row, whose sums are then written more than once.
         let all = &job.rows.rows[..job.live];
-        // A tile at the end repeats the last row, whose sums are then written once.
         let rows: &[Row; P] = &std::array::from_fn(|p| all[(first + p).min(job.live - 1)]);
-        let mut acc = [[<Lanes<FMA, LANES> as Register>::Vector::splat(0.0); V]; P];
-        if job.accumulate {
-            load::<_, LANES, P, V>(job, rows, whole, &mut acc);
-        }
-        reduce::<_, P, V, WIDE>(job, rows, LANES, &mut acc);
-        finish(job, LANES, &mut acc);
-        store::<_, LANES, P, V>(job, rows, (job.live - first).min(P), whole, &acc);
+        let acc = [[<Lanes<FMA, LANES> as Register>::Vector::splat(0.0); V]; P];
+        let acc = match (job.accumulate, whole) {
+            (false, _) => acc,
+            (true, true) => load::<_, LANES, P, V>(job, rows),
+            (true, false) => load_part::<_, LANES, P, V>(job, rows),
+        };
+        let acc = reduce::<_, LANES, P, V, WIDE>(job, rows, acc);
+        let acc = finish::<_, LANES, P, V>(job, acc);
+        if whole { store::<_, LANES, P, V>(job, rows, acc) } else { store_part::<_, LANES, P, V>(job, rows, acc) }
     }
 }
 
 #[inline(always)]
-fn reduce<T: Vector, const P: usize, const V: usize, const WIDE: bool>(
+fn reduce<T: Vector, const LANES: usize, const P: usize, const V: usize, const WIDE: bool>(
     job: &Job<'_>,
     rows: &[Row; P],
-    lanes: usize,
-    acc: &mut Sums<T, P, V>,
-) {
+    mut acc: Sums<T, P, V>,
+) -> Sums<T, P, V> {
     let Segments { starts, len, step } = job.segments;
     let start = job.a.as_ptr().wrapping_add(job.a_shift);
     let a: [*const f32; P] = std::array::from_fn(|p| start.wrapping_add(rows[p].a as usize));
@@ -328,7 +330,7 @@ fn reduce<T: Vector, const P: usize, const V: usize, const WIDE: bool>(
         for _ in 0..*len {
             // SAFETY: `Job::check` bounded the reads of every row, segment and term, of `b` as of `a`.
             unsafe {
-                let columns: [T; V] = std::array::from_fn(|v| T::read(b.add(v * lanes)));
+                let columns: [T; V] = std::array::from_fn(|v| T::read(b.add(v * LANES)));
                 for p in 0..P {
                     let value = if WIDE { T::read(a[p].add(at)) } else { T::splat(*a[p].add(at)) };
                     for v in 0..V {
@@ -340,22 +342,26 @@ fn reduce<T: Vector, const P: usize, const V: usize, const WIDE: bool>(
             b = b.wrapping_add(job.b_step);
         }
     }
+    acc
 }
 
 #[inline(always)]
-fn finish<T: Vector, const P: usize, const V: usize>(job: &Job<'_>, lanes: usize, acc: &mut Sums<T, P, V>) {
+fn finish<T: Vector, const LANES: usize, const P: usize, const V: usize>(
+    job: &Job<'_>,
+    mut acc: Sums<T, P, V>,
+) -> Sums<T, P, V> {
     if !job.bias.is_empty() {
         // SAFETY: `Job::check` made sure that the bias is as wide as the tile.
-        let bias: [T; V] = std::array::from_fn(|v| unsafe { T::read(job.bias.as_ptr().add(v * lanes)) });
-        for sums in acc.iter_mut() {
+        let bias: [T; V] = std::array::from_fn(|v| unsafe { T::read(job.bias.as_ptr().add(v * LANES)) });
+        for p in 0..P {
             for v in 0..V {
-                sums[v] = sums[v].add(bias[v]);
+                acc[p][v] = acc[p][v].add(bias[v]);
             }
         }
     }
     let zero = T::splat(0.0);
     match job.fused {
-        Fused::Linear => {}
+        Fused::Linear => acc,
         Fused::Relu => map(acc, |x| zero.max(x)),
         Fused::Relu6 => map(acc, |x| T::splat(6.0).min(zero.max(x))),
         Fused::LeakyRelu(slope) => map(acc, |x| T::splat(slope).mul_add(zero.min(x), zero.max(x))),
@@ -363,57 +369,73 @@ fn finish<T: Vector, const P: usize, const V: usize>(job: &Job<'_>, lanes: usize
 }
 
 #[inline(always)]
-fn map<T: Vector, const P: usize, const V: usize>(acc: &mut Sums<T, P, V>, f: impl Fn(T) -> T) {
-    for sums in acc.iter_mut() {
-        for x in sums.iter_mut() {
-            *x = f(*x);
+fn map<T: Vector, const P: usize, const V: usize>(mut acc: Sums<T, P, V>, f: impl Fn(T) -> T) -> Sums<T, P, V> {
+    for p in 0..P {
+        for v in 0..V {
+            acc[p][v] = f(acc[p][v]);
         }
     }
+    acc
 }
 
-// Repeated rows are read like the row that they repeat; their sums are never written.
 #[inline(always)]
 fn load<T: Vector, const LANES: usize, const P: usize, const V: usize>(
     job: &Job<'_>,
     rows: &[Row; P],
-    whole: bool,
-    acc: &mut Sums<T, P, V>,
-) {
-    for p in 0..P {
-        let from = &job.out[job.out_shift + rows[p].out as usize..][..job.width];
-        let mut padded = [[0.0; LANES]; V];
-        let from = if whole {
-            from
-        } else {
-            padded.as_flattened_mut()[..job.width].copy_from_slice(from);
-            padded.as_flattened()
-        };
-        // SAFETY: `from` holds `V * LANES` numbers, since `whole` says that `width` is that many.
-        acc[p] = std::array::from_fn(|v| unsafe { T::read(from.as_ptr().add(v * LANES)) });
-    }
+) -> Sums<T, P, V> {
+    let out = job.out.as_ptr().wrapping_add(job.out_shift);
+    std::array::from_fn(|p| {
+        // SAFETY: `Job::check` bounded what all rows write, which is `V * LANES` numbers each.
+        std::array::from_fn(|v| unsafe { T::read(out.add(rows[p].out as usize + v * LANES)) })
+    })
 }
 
 #[inline(always)]
 fn store<T: Vector, const LANES: usize, const P: usize, const V: usize>(
     job: &mut Job<'_>,
     rows: &[Row; P],
-    live: usize,
-    whole: bool,
-    acc: &Sums<T, P, V>,
+    acc: Sums<T, P, V>,
 ) {
+    let out = job.out.as_mut_ptr().wrapping_add(job.out_shift);
     for p in 0..P {
-        if p >= live {
-            break;
+        for v in 0..V {
+            // SAFETY: `Job::check` bounded what all rows write, which is `V * LANES` numbers each.
+            unsafe { acc[p][v].write(out.add(rows[p].out as usize + v * LANES)) };
         }
-        let to = &mut job.out[job.out_shift + rows[p].out as usize..][..job.width];
-        if whole {
-            // SAFETY: `whole` says that `to` holds `V * LANES` numbers.
-            (0..V).for_each(|v| unsafe { acc[p][v].write(to.as_mut_ptr().add(v * LANES)) });
-        } else {
-            let mut padded = [[0.0; LANES]; V];
+    }
+}
+
+// As `load`, where fewer columns exist than the tile has.
+#[inline(always)]
+fn load_part<T: Vector, const LANES: usize, const P: usize, const V: usize>(
+    job: &Job<'_>,
+    rows: &[Row; P],
+) -> Sums<T, P, V> {
+    let mut padded = [[[0.0; LANES]; V]; P];
+    for (row, to) in rows.iter().zip(&mut padded) {
+        let from = &job.out[job.out_shift + row.out as usize..][..job.width];
+        to.as_flattened_mut()[..job.width].copy_from_slice(from);
+    }
+    // SAFETY: each array holds `LANES` numbers.
+    std::array::from_fn(|p| std::array::from_fn(|v| unsafe { T::read(padded[p][v].as_ptr()) }))
+}
+
+// As `store`, where fewer columns exist than the tile has.
+#[inline(always)]
+fn store_part<T: Vector, const LANES: usize, const P: usize, const V: usize>(
+    job: &mut Job<'_>,
+    rows: &[Row; P],
+    acc: Sums<T, P, V>,
+) {
+    let mut padded = [[[0.0; LANES]; V]; P];
+    for p in 0..P {
+        for v in 0..V {
             // SAFETY: each array holds `LANES` numbers.
-            (0..V).for_each(|v| unsafe { acc[p][v].write(padded[v].as_mut_ptr()) });
-            to.copy_from_slice(&padded.as_flattened()[..job.width]);
+            unsafe { acc[p][v].write(padded[p][v].as_mut_ptr()) };
         }
+    }
+    for (row, from) in rows.iter().zip(&padded) {
+        let to = &mut job.out[job.out_shift + row.out as usize..][..job.width];
+        to.copy_from_slice(&from.as_flattened()[..job.width]);
     }
 }

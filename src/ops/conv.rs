@@ -184,8 +184,7 @@ impl Conv2D {
             [h, w, _] => [h, w],
             _ => return Err(not_rank("Conv2D", x, "h, w, c", "Conv1D takes [l, c]; reshape anything else")),
         };
-        let channels =
-            Channels { ic: x.channels(), oc: self.filters, groups: self.groups, pad_value: self.pad_value };
+        let channels = Channels { ic: x.channels(), oc: self.filters, groups: self.groups, pad_value: self.pad_value };
         let Self { kernel, stride, dilation, padding, .. } = *self;
         Geometry::new(n, [h, w], channels, &Window { kernel, stride, dilation, padding, ceil: false })
     }

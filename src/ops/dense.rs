@@ -98,8 +98,7 @@ impl Dense {
                 .with_help(format!("flatten the input first, which makes {} features of it", x.len())));
         };
         let channels = Channels { ic: features, oc: self.units, groups: 1, pad_value: 0.0 };
-        let window =
-            Window { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], padding: Padding::Valid, ceil: false };
+        let window = Window { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], padding: Padding::Valid, ceil: false };
         Geometry::new(n, [1, 1], channels, &window)
     }
 

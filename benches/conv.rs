@@ -1,0 +1,172 @@
+//! Speed of each pass of each shape in `benches/shapes`: milliseconds and GFLOP/s, beside the measured peak.
+//!
+//! ```text
+//! cargo bench --bench conv -- [file of shapes or a geometry] [threads=N] [isa=NAME] [algorithm=NAME] [runs=N]
+//! ```
+//!
+//! The median and the best of the runs are shown: on a shared machine the best says what the code can do.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use striate::conv::{BiasGradient, Finish, Fused, Geometry, Kernel, Machine, Pass, Work, choose};
+use striate::parallel::Pool;
+use striate::simd::Isa;
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+struct Setting {
+    threads: usize,
+    isa: Isa,
+    algorithm: Option<String>,
+    runs: usize,
+    shapes: Vec<Geometry>,
+}
+
+fn main() -> Outcome<()> {
+    let setting = setting(std::env::args().skip(1))?;
+    let peak = peak(setting.isa) * setting.threads as f64;
+    println!("{} threads, {}, peak {peak:.0} GFLOP/s", setting.threads, setting.isa);
+    for g in &setting.shapes {
+        println!("{g}");
+        for pass in Pass::ALL {
+            report(&setting, g, pass, peak)?;
+        }
+        columns(&setting, g)?;
+    }
+    Ok(())
+}
+
+fn setting(arguments: impl Iterator<Item = String>) -> Outcome<Setting> {
+    let mut setting = Setting { threads: 1, isa: Isa::best(), algorithm: None, runs: 30, shapes: Vec::new() };
+    for argument in arguments.filter(|a| a != "--bench") {
+        match argument.split_once('=') {
+            Some(("threads", n)) => setting.threads = n.parse()?,
+            Some(("isa", name)) => setting.isa = Isa::named(name)?,
+            Some(("algorithm", name)) => setting.algorithm = Some(name.to_string()),
+            Some(("runs", n)) => setting.runs = n.parse()?,
+            _ if argument.ends_with(".txt") => setting.shapes.extend(shapes(&argument)?),
+            _ => setting.shapes.push(argument.parse()?),
+        }
+    }
+    if setting.shapes.is_empty() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/shapes");
+        for file in ["mnist.txt", "layers.txt"] {
+            setting.shapes.extend(shapes(&format!("{folder}/{file}"))?);
+        }
+    }
+    Ok(setting)
+}
+
+fn shapes(file: &str) -> Outcome<Vec<Geometry>> {
+    let text = std::fs::read_to_string(file)?;
+    let lines = text.lines().filter(|line| !line.split('#').next().unwrap_or_default().trim().is_empty());
+    Ok(lines.map(str::parse).collect::<Result<_, _>>()?)
+}
+
+fn report(setting: &Setting, g: &Geometry, pass: Pass, peak: f64) -> Outcome<()> {
+    let machine = Machine { isa: setting.isa, threads: setting.threads };
+    let choice = choose(g, pass, machine, setting.algorithm.as_deref())?;
+    let (a, b) = match pass {
+        Pass::Forward => (g.x_len(), g.w_len()),
+        Pass::BackwardInput => (g.y_len(), g.w_len()),
+        Pass::BackwardWeights => (g.x_len(), g.y_len()),
+    };
+    let (a, b, bias) = (numbers(a), numbers(b), numbers(g.oc));
+    let (mut out, mut scratch) = (vec![0.0; pass.out_len(g)], vec![0.0; choice.kernel.work()]);
+    let finish = if pass == Pass::Forward { Finish { bias: &bias, fused: Fused::Relu } } else { Finish::default() };
+    let kernel: &dyn Kernel = &*choice.kernel;
+    let times = timed(setting, |team| {
+        kernel.run(team, Work { inputs: [&a, &b], out: &mut out, finish, scratch: &mut scratch });
+    })?;
+    black_box(&out);
+    let speed = |ms: f64| 2.0 * g.mul_adds() as f64 / ms / 1e6;
+    let [median, best] = times;
+    println!(
+        "  {pass:<17} {:<10} median {median:8.3} ms {:6.1} GFLOP/s   best {best:8.3} ms {:6.1} GFLOP/s {:3.0} %",
+        choice.algorithm,
+        speed(median),
+        speed(best),
+        100.0 * speed(best) / peak
+    );
+    Ok(())
+}
+
+fn columns(setting: &Setting, g: &Geometry) -> Outcome<()> {
+    let plan = BiasGradient::new(g.y_len(), g.oc, Fused::Relu, setting.isa);
+    let (mut dy, y, mut db, mut scratch) =
+        (numbers(g.y_len()), numbers(g.y_len()), numbers(g.oc), numbers(plan.work()));
+    let [median, best] = timed(setting, |team| plan.run(team, &mut dy, &y, &mut db, &mut scratch))?;
+    println!("  {:<28} median {median:8.3} ms                   best {best:8.3} ms", "mask and bias");
+    Ok(())
+}
+
+/// Median and best milliseconds.
+fn timed(setting: &Setting, mut f: impl FnMut(striate::parallel::Team) + Send) -> Outcome<[f64; 2]> {
+    let pool = Pool::new(setting.threads)?;
+    let mut times: Vec<f64> = (0..setting.runs.max(2))
+        .map(|_| {
+            pool.run(|team| {
+                let start = Instant::now();
+                f(team);
+                start.elapsed().as_secs_f64() * 1e3
+            })
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    Ok([times[times.len() / 2], times[0]])
+}
+
+fn numbers(len: usize) -> Vec<f32> {
+    (0..len).map(|i| (i % 17) as f32 / 16.0 - 0.5).collect()
+}
+
+/// GFLOP/s of fused multiply-adds on registers alone, one thread, the best of many short runs.
+fn peak(isa: Isa) -> f64 {
+    const TURNS: usize = 20_000;
+    let run: fn(usize) -> f32 = match isa.to_string().as_str() {
+        #[cfg(target_arch = "x86_64")]
+        "avx512" => |turns| {
+            #[target_feature(enable = "avx512f,fma")]
+            fn instance(turns: usize) -> f32 {
+                spin::<true, 16>(turns)
+            }
+            // SAFETY: an `Isa` of this name exists only where the CPU has it.
+            unsafe { instance(turns) }
+        },
+        #[cfg(target_arch = "x86_64")]
+        "avx2" => |turns| {
+            #[target_feature(enable = "avx2,fma")]
+            fn instance(turns: usize) -> f32 {
+                spin::<true, 8>(turns)
+            }
+            // SAFETY: an `Isa` of this name exists only where the CPU has it.
+            unsafe { instance(turns) }
+        },
+        "neon" => spin::<true, 4>,
+        _ => spin::<false, 4>,
+    };
+    let best = (0..200).map(|_| {
+        let start = Instant::now();
+        black_box(run(black_box(TURNS)));
+        start.elapsed().as_secs_f64()
+    });
+    let lanes = isa.lanes();
+    (2 * CHAINS * lanes * TURNS) as f64 / best.fold(f64::MAX, f64::min) / 1e9
+}
+
+const CHAINS: usize = 10;
+
+#[inline(always)]
+fn spin<const FMA: bool, const LANES: usize>(turns: usize) -> f32 {
+    let mut sums = [[1.0_f32; LANES]; CHAINS];
+    let (a, b) = (black_box([0.999_f32; LANES]), black_box([0.001_f32; LANES]));
+    for _ in 0..turns {
+        for sum in &mut sums {
+            for l in 0..LANES {
+                sum[l] = if FMA { sum[l].mul_add(a[l], b[l]) } else { sum[l] * a[l] + b[l] };
+            }
+        }
+    }
+    sums.as_flattened().iter().sum()
+}
