@@ -96,10 +96,14 @@ impl Graph {
     pub fn add_named(&mut self, name: impl Into<String>, op: impl Into<Op>, inputs: &[Value]) -> Result<Value> {
         let (name, op) = (name.into(), op.into());
         if self.find(&name).is_some() {
-            return Err(Error::argument(format!("there are two layers named '{name}'")).with_help("give one another name"));
+            return Err(
+                Error::argument(format!("there are two layers named '{name}'")).with_help("give one another name")
+            );
         }
         if name.is_empty() || name.contains(['/', '\n', '"']) {
-            return Err(Error::argument(format!("'{name}' is not a layer's name")).with_help("use letters, digits, _ . -"));
+            return Err(
+                Error::argument(format!("'{name}' is not a layer's name")).with_help("use letters, digits, _ . -")
+            );
         }
         let is_input = matches!(op, Op::Input(_));
         if is_input != self.nodes.is_empty() {
@@ -224,10 +228,18 @@ impl Graph {
         let input: Shape = serde_json::from_value(input).map_err(|e| Error::argument(format!("`input`: {e}")))?;
         let layers = match document.remove("layer") {
             Some(Json::Array(layers)) if !layers.is_empty() => layers,
-            _ => return Err(Error::argument(format!("network '{name}' has no layers")).with_help("add [[layer]] entries")),
+            _ => {
+                return Err(
+                    Error::argument(format!("network '{name}' has no layers")).with_help("add [[layer]] entries")
+                );
+            }
         };
         if let Some(key) = document.keys().next() {
-            return Err(crate::error::unknown("entry", key, ["name", "input", "layer", "labels", "preprocess", "train"]));
+            return Err(crate::error::unknown(
+                "entry",
+                key,
+                ["name", "input", "layer", "labels", "preprocess", "train"],
+            ));
         }
         let mut graph = Self::new(name);
         graph.input(input)?;

@@ -108,7 +108,8 @@ impl Model {
 
     /// The number of weights: trainable, and not trainable.
     pub fn count_params(&self) -> (usize, usize) {
-        let count = |trainable: bool| self.params.iter().filter(|p| p.trainable == trainable).map(|p| p.data.len()).sum();
+        let count =
+            |trainable: bool| self.params.iter().filter(|p| p.trainable == trainable).map(|p| p.data.len()).sum();
         (count(true), count(false))
     }
 
@@ -140,12 +141,16 @@ impl Model {
             [n, rest @ ..] if rest == shape.dims() => *n,
             rest if rest == shape.dims() => 1,
             other => {
-                return Err(Error::shape(format!("{} takes samples of shape {shape}, not {other:?}", self.graph.name())));
+                return Err(Error::shape(format!(
+                    "{} takes samples of shape {shape}, not {other:?}",
+                    self.graph.name()
+                )));
             }
         };
         let mut session = Session::new(self, Machine::default())?;
         session.infer(x.data(), batch)?;
-        let dims: Vec<usize> = std::iter::once(batch).chain(self.graph.output_shape()?.dims().iter().copied()).collect();
+        let dims: Vec<usize> =
+            std::iter::once(batch).chain(self.graph.output_shape()?.dims().iter().copied()).collect();
         Tensor::new(&dims, session.output().to_vec())
     }
 
@@ -162,7 +167,10 @@ impl Model {
             if y.len() != sample.y.len() {
                 return Err(Error::shape(format!("a golden output has {} values, not {}", sample.y.len(), y.len())));
             }
-            worst = y.iter().zip(&sample.y).fold(worst, |m, (a, b)| if (a - b).is_nan() { f32::INFINITY } else { m.max((a - b).abs()) });
+            worst = y
+                .iter()
+                .zip(&sample.y)
+                .fold(worst, |m, (a, b)| if (a - b).is_nan() { f32::INFINITY } else { m.max((a - b).abs()) });
         }
         Ok(worst)
     }

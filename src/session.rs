@@ -5,13 +5,14 @@
 
 use std::cell::{Ref, RefMut};
 use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Graph;
 use crate::model::{Model, Param};
 use crate::ops::{Io, Memory, Mode, Slot};
 use crate::parallel::{Pool, Team};
-use crate::plan::{Params, Plan, PlanConfig};
+use crate::plan::{Params, Plan, PlanConfig, PlannedBack};
 use crate::rng::Rng;
 use crate::simd::Isa;
 use crate::tensor::Tensor;
@@ -203,6 +204,22 @@ impl Session {
         self.pool.run(move |team| update(team, &mut params))
     }
 
+    /// As [`Session::train`] with a zero gradient of the loss, and tells how long each act took, forward and backward.
+    ///
+    /// # Errors
+    /// The number of values does not agree with the input shape.
+    pub fn profile(&mut self, x: &[f32], at: TrainAt) -> Result<Vec<Timing>> {
+        let TrainAt { batch, strip_head, rng } = at;
+        self.prepare(Purpose { mode: Mode::Train, batch, strip_head, keep: false })?;
+        let (pool, mut run) = self.running(x)?;
+        let times = pool.run(move |team| run.timed(team, rng));
+        let layer = |node: usize| self.graph.nodes()[node].name.clone();
+        Ok(times
+            .into_iter()
+            .map(|(node, forward, backward)| Timing { layer: layer(node), forward, backward })
+            .collect())
+    }
+
     /// The first layer whose output holds a NaN or an infinity on these samples, with the number of such values.
     ///
     /// # Errors
@@ -295,6 +312,17 @@ pub struct TrainAt {
     pub rng: Rng,
 }
 
+/// How long one act took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timing {
+    /// The layer.
+    pub layer: String,
+    /// Forward.
+    pub forward: Duration,
+    /// Backward; zero where nothing is trained.
+    pub backward: Duration,
+}
+
 /// All trainable parameters, lent to an optimiser one after the other.
 pub struct ParamsMut<'a> {
     memory: &'a mut Memory,
@@ -336,6 +364,25 @@ impl Run<'_> {
         }
     }
 
+    // The node of each act with its times.
+    fn timed(&mut self, team: Team, rng: Rng) -> Vec<(usize, Duration, Duration)> {
+        let mut times: Vec<_> = self.plan.acts.iter().map(|a| (a.node, Duration::ZERO, Duration::ZERO)).collect();
+        for (act, time) in self.plan.acts.iter().zip(&mut times) {
+            let start = Instant::now();
+            act.step.forward(&Io::new(self.memory, &act.binding, team, rng.split_at(act.node as u64)));
+            time.1 = start.elapsed();
+        }
+        if let Some(slot) = self.plan.dlogits {
+            self.memory.get_mut(slot).fill(0.0);
+        }
+        for back in &self.plan.backward {
+            let start = Instant::now();
+            self.back(back, team, rng);
+            times[back.act].2 = start.elapsed();
+        }
+        times
+    }
+
     // Forward until an act's output satisfies `stop`: its node and output.
     fn forward_until(&mut self, team: Team, rng: Rng, stop: impl Fn(&[f32]) -> bool) -> Option<(usize, Vec<f32>)> {
         let flow = self.plan.acts.iter().try_for_each(|act| {
@@ -357,13 +404,15 @@ impl Run<'_> {
     }
 
     fn backward(&mut self, team: Team, rng: Rng) {
-        for back in &self.plan.backward {
-            let act = &self.plan.acts[back.act];
-            act.step.backward(&Io::new(self.memory, &act.binding, team, rng.split_at(act.node as u64)));
-            for (into, from) in &back.accumulate {
-                let (mut into, from) = (self.memory.get_mut(*into), self.memory.get(*from));
-                add(team, &mut into, &from);
-            }
+        self.plan.backward.iter().for_each(|back| self.back(back, team, rng));
+    }
+
+    fn back(&self, back: &PlannedBack, team: Team, rng: Rng) {
+        let act = &self.plan.acts[back.act];
+        act.step.backward(&Io::new(self.memory, &act.binding, team, rng.split_at(act.node as u64)));
+        for (into, from) in &back.accumulate {
+            let (mut into, from) = (self.memory.get_mut(*into), self.memory.get(*from));
+            add(team, &mut into, &from);
         }
     }
 }

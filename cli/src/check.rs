@@ -11,8 +11,14 @@ pub fn run(args: &CheckArgs) -> Result<()> {
     let model = input::any_model(&args.model, args.seed)?;
     let config = CheckConfig { samples: args.samples, seed: args.seed, machine: args.machine.machine()? };
     if !args.json {
-        println!("{}: each operation on this network's weights, in f32 on {}, against its plain formula in f64;", model.graph().name(), config.machine.isa);
-        println!("gradients against finite differences of that formula. Errors are relative to the largest true value.\n");
+        println!(
+            "{}: each operation on this network's weights, in f32 on {}, against its plain formula in f64;",
+            model.graph().name(),
+            config.machine.isa
+        );
+        println!(
+            "gradients against finite differences of that formula. Errors are relative to the largest true value.\n"
+        );
         println!("{:<28} {:>10} {:>10} {:>10}   verdict", "layer", "output", "dx", "dw");
     }
     let certificate = certificate(&model, &config, &mut |line| {
@@ -33,13 +39,20 @@ pub fn run(args: &CheckArgs) -> Result<()> {
         let lines: Vec<_> = certificate.lines.iter().map(|l| {
             json!({ "layer": l.layer, "class": l.class, "y": l.y, "dx": l.dx, "dw": l.dw, "tolerance": l.tolerance, "passed": l.passed })
         }).collect();
-        println!("{}", json!({ "model": model.graph().name(), "passed": certificate.passed(), "worst": worst, "layers": lines }));
+        println!(
+            "{}",
+            json!({ "model": model.graph().name(), "passed": certificate.passed(), "worst": worst, "layers": lines })
+        );
     } else {
-        println!("\nlargest error {worst:.1e}: {}", if certificate.passed() { "all operations are right" } else { "an operation is wrong" });
+        println!(
+            "\nlargest error {worst:.1e}: {}",
+            if certificate.passed() { "all operations are right" } else { "an operation is wrong" }
+        );
     }
     if certificate.passed() {
         return Ok(());
     }
     let bad: Vec<&str> = certificate.lines.iter().filter(|l| !l.passed).map(|l| l.layer.as_str()).collect();
-    Err(Error::new(ErrorKind::Numeric, format!("the check failed at: {}", bad.join(", "))).with_help("this is a defect of the program, or of a custom op: please report it"))
+    Err(Error::new(ErrorKind::Numeric, format!("the check failed at: {}", bad.join(", ")))
+        .with_help("this is a defect of the program, or of a custom op: please report it"))
 }

@@ -62,7 +62,13 @@ pub fn verdict(name: &str, result: &Evaluation) -> String {
 }
 
 /// Evaluates with a progress line as Keras shows it: `313/313 [====] - 1s 3ms/step - loss: ... - accuracy: ...`.
-pub fn measure(model: &Model, data: &dyn Dataset, batch_size: usize, machine: Machine, quiet: bool) -> Result<Evaluation> {
+pub fn measure(
+    model: &Model,
+    data: &dyn Dataset,
+    batch_size: usize,
+    machine: Machine,
+    quiet: bool,
+) -> Result<Evaluation> {
     let mut session = Session::new(model, machine)?;
     let mut bar = Bar::new(quiet);
     let start = Instant::now();

@@ -11,7 +11,9 @@ pub fn models(args: &ListArgs) -> Result<()> {
         let recipe = zoo::recipe(entry.name)?;
         let input = recipe.graph.input_shape()?;
         let params = Model::new(recipe.graph, 0)?.count_params();
-        rows.push(json!({ "name": entry.name, "input": input.dims(), "params": params.0 + params.1, "about": entry.about }));
+        rows.push(
+            json!({ "name": entry.name, "input": input.dims(), "params": params.0 + params.1, "about": entry.about }),
+        );
         if !args.json {
             println!("{:<16} {:>9} parameters  input {:?}", entry.name, params.0 + params.1, input.dims());
             println!("{:<16} {}", "", entry.about);
@@ -36,9 +38,18 @@ pub fn data(args: &ListArgs) -> Result<()> {
         return Ok(());
     }
     for d in sets {
-        println!("{:<8} {} training and {} test images {:?}, {} classes", d.name, d.train, d.test, d.dims, d.classes.len());
+        println!(
+            "{:<8} {} training and {} test images {:?}, {} classes",
+            d.name,
+            d.train,
+            d.test,
+            d.dims,
+            d.classes.len()
+        );
         println!("{:<8} {}; licence {}", "", d.source, d.licence);
     }
-    println!("\nYour own: give `striate train` a folder with the four IDX files, or with train/ and test/ of one sub-folder a class.");
+    println!(
+        "\nYour own: give `striate train` a folder with the four IDX files, or with train/ and test/ of one sub-folder a class."
+    );
     Ok(())
 }

@@ -27,10 +27,12 @@ pub fn run(args: &PredictArgs) -> Result<()> {
         session.infer(x, 1)?;
         let top = best(&session.output(), args.top);
         if args.json {
-            let top: Vec<_> = top.iter().map(|(i, p)| json!({ "class": label(&model, *i), "probability": p })).collect();
+            let top: Vec<_> =
+                top.iter().map(|(i, p)| json!({ "class": label(&model, *i), "probability": p })).collect();
             answers.push(json!({ "image": path.display().to_string(), "top": top }));
         } else {
-            let top: Vec<String> = top.iter().map(|(i, p)| format!("{} {:.2} %", label(&model, *i), p * 100.0)).collect();
+            let top: Vec<String> =
+                top.iter().map(|(i, p)| format!("{} {:.2} %", label(&model, *i), p * 100.0)).collect();
             println!("{}: {}", path.display(), top.join(", "));
         }
     }

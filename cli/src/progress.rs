@@ -107,7 +107,10 @@ mod tests {
 
     #[test]
     fn times_are_short() {
-        assert_eq!((step_time(12.4), step_time(4.26), step_time(0.25)), ("12ms".into(), "4.3ms".into(), "250us".into()));
+        assert_eq!(
+            (step_time(12.4), step_time(4.26), step_time(0.25)),
+            ("12ms".into(), "4.3ms".into(), "250us".into())
+        );
         assert_eq!((duration(5.2), duration(75.0)), ("6s".into(), "1:15".into()));
     }
 }

@@ -23,8 +23,10 @@ impl RunFolder {
     pub fn create(asked: Option<&Path>, name: &str) -> Result<Self> {
         let path = match asked {
             Some(path) if path.join(CHECKPOINT).exists() || path.join(MODEL).exists() => {
-                return Err(Error::argument(format!("{} holds a run already", path.display()))
-                    .with_help(format!("go on with it: striate train --resume {}; or give another --out", path.display())));
+                return Err(Error::argument(format!("{} holds a run already", path.display())).with_help(format!(
+                    "go on with it: striate train --resume {}; or give another --out",
+                    path.display()
+                )));
             }
             Some(path) => {
                 std::fs::create_dir_all(path).map_err(|e| Error::io(path, "make the folder", &e))?;

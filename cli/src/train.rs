@@ -35,7 +35,8 @@ struct Job {
 
 pub fn run(args: &TrainArgs) -> Result<()> {
     if !args.checkpoint_every.is_finite() || args.checkpoint_every < 0.0 {
-        return Err(Error::argument(format!("--checkpoint-every {} is not a time", args.checkpoint_every)).with_help("give seconds, such as 5"));
+        return Err(Error::argument(format!("--checkpoint-every {} is not a time", args.checkpoint_every))
+            .with_help("give seconds, such as 5"));
     }
     let job = if let Some(folder) = &args.resume { resumed(args, folder)? } else { started(args)? };
     job.recipe.train.validate()?;
@@ -53,8 +54,15 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     }
     let history = fit(args, &job, &mut model, &*train, validation.as_deref())?;
     if history.stopped {
-        return Err(Error::new(ErrorKind::Stopped, format!("stopped after {} updates; a checkpoint is in {}", history.step_loss.len(), job.folder.path().display()))
-            .with_help(format!("go on with: striate train --resume {}", job.folder.path().display())));
+        return Err(Error::new(
+            ErrorKind::Stopped,
+            format!(
+                "stopped after {} updates; a checkpoint is in {}",
+                history.step_loss.len(),
+                job.folder.path().display()
+            ),
+        )
+        .with_help(format!("go on with: striate train --resume {}", job.folder.path().display())));
     }
     finish(args, &job, model, &split, &history)
 }
@@ -148,7 +156,13 @@ fn parts(split: &Split, job: &Job) -> Result<(Part, Option<Part>)> {
     Ok((Arc::new(rest), Some(Arc::new(held))))
 }
 
-fn fit(args: &TrainArgs, job: &Job, model: &mut Model, train: &dyn Dataset, validation: Option<&dyn Dataset>) -> Result<History> {
+fn fit(
+    args: &TrainArgs,
+    job: &Job,
+    model: &mut Model,
+    train: &dyn Dataset,
+    validation: Option<&dyn Dataset>,
+) -> Result<History> {
     let mut shown = Shown { bar: Bar::new(args.quiet || args.json), folder: &job.folder, epochs: past_epochs(job)? };
     let every = Duration::from_secs_f64(args.checkpoint_every.min(1e6));
     let mut fit = Fit::new(train, &job.recipe.train)
@@ -195,7 +209,12 @@ fn finish(args: &TrainArgs, job: &Job, mut model: Model, split: &Split, history:
         return Ok(());
     }
     if args.quiet {
-        println!("test loss {:.4} accuracy {:.4} model {}", test.loss, test.accuracy(), job.folder.file(MODEL).display());
+        println!(
+            "test loss {:.4} accuracy {:.4} model {}",
+            test.loss,
+            test.accuracy(),
+            job.folder.file(MODEL).display()
+        );
         return Ok(());
     }
     say_goodbye(job, split, history, &test, &digest);

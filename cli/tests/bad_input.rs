@@ -162,8 +162,19 @@ fn networks_that_do_not_fit() {
 #[test]
 fn a_run_that_goes_bad() {
     let folder = Folder::new();
-    let args =
-        ["train", "mnist", "--limit", "2000", "--optimizer", "sgd", "--learning-rate", "1e30", "--out", "run", "--quiet"];
+    let args = [
+        "train",
+        "mnist",
+        "--limit",
+        "2000",
+        "--optimizer",
+        "sgd",
+        "--learning-rate",
+        "1e30",
+        "--out",
+        "run",
+        "--quiet",
+    ];
     let (code, message) = folder.fails(&args);
     assert_eq!(code, 1);
     assert!(message.contains("at step") && message.contains("layer '"), "{message}");

@@ -39,7 +39,11 @@ fn killed_at_random_moments() {
         child.kill().unwrap();
         child.wait().unwrap();
         kills += 1;
-        child = folder.command(&["train", "--resume", "wild", "--quiet", "--checkpoint-every", "0.02"]).stdout(Stdio::null()).spawn().unwrap();
+        child = folder
+            .command(&["train", "--resume", "wild", "--quiet", "--checkpoint-every", "0.02"])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
     }
     child.wait().unwrap();
     assert!(kills > 0, "the run was over before it could be killed");

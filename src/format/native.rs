@@ -97,7 +97,9 @@ impl Model {
 
 fn warning(difference: f32) -> Option<String> {
     (difference > REPLAY_TOLERANCE).then(|| {
-        format!("its golden samples give outputs that differ by {difference:e} from those that were saved: do not trust it")
+        format!(
+            "its golden samples give outputs that differ by {difference:e} from those that were saved: do not trust it"
+        )
     })
 }
 

@@ -179,4 +179,7 @@ macro_rules! into_op {
         })*
     };
 }
-into_op!(Conv2D, Conv1D, Dense, Pool2D, Pool1D, GlobalPool, BatchNorm, Lrn, Dropout, Add, Concat, Flatten, Reshape, ZeroPad, Input);
+into_op!(
+    Conv2D, Conv1D, Dense, Pool2D, Pool1D, GlobalPool, BatchNorm, Lrn, Dropout, Add, Concat, Flatten, Reshape, ZeroPad,
+    Input
+);

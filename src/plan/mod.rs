@@ -85,8 +85,11 @@ impl Plan {
         let PlanConfig { mode, strip_head, keep, .. } = config;
         let lowered = lower::lower(graph, Ask { mode, strip_head, keep })?;
         let params = Params::of(graph);
-        let trains: Vec<bool> =
-            lowered.acts.iter().map(|a| a.has_params && params.of_node[a.node].iter().any(|p| params.specs[*p].trainable)).collect();
+        let trains: Vec<bool> = lowered
+            .acts
+            .iter()
+            .map(|a| a.has_params && params.of_node[a.node].iter().any(|p| params.specs[*p].trainable))
+            .collect();
         let backs = if mode == Mode::Train { adjoint::adjoint(&lowered, &trains) } else { Vec::new() };
         let compiled = compile_acts(graph, &lowered, &backs, &config)?;
         Ok(Draft { graph, lowered, params, backs, compiled, config }.finish())
@@ -271,7 +274,8 @@ impl Draft<'_> {
 
         let bindings: Vec<Binding> =
             (0..self.compiled.len()).map(|i| self.binding(i, &requests, &slot, scratch)).collect();
-        let backward = self.backs.iter().enumerate().map(|(j, back)| self.planned_back(j, back, &requests, &slot)).collect();
+        let backward =
+            self.backs.iter().enumerate().map(|(j, back)| self.planned_back(j, back, &requests, &slot)).collect();
         let report = Report::new(self.graph, &self.lowered, &self.compiled, &buffers);
         let lane = |lane: usize| slot(requests.lanes[lane]);
         let kept = |lane: &Option<usize>| lane.filter(|_| self.config.keep).map(|l| slot(requests.lanes[l]));
@@ -284,7 +288,19 @@ impl Draft<'_> {
             .zip(bindings)
             .map(|((node, compiled), binding)| PlannedAct { node, step: compiled.step, binding })
             .collect();
-        Plan { config: self.config, acts, backward, input, logits, output, dlogits, of_node, buffers, first_buffer, report }
+        Plan {
+            config: self.config,
+            acts,
+            backward,
+            input,
+            logits,
+            output,
+            dlogits,
+            of_node,
+            buffers,
+            first_buffer,
+            report,
+        }
     }
 
     fn binding(&self, i: usize, requests: &Requests, slot: &dyn Fn(usize) -> Slot, scratch: usize) -> Binding {

@@ -94,7 +94,9 @@ impl FitConfig {
             return Err(Error::argument(format!("class weight {weight} is not a number of at least 0")));
         }
         if let Some(EarlyStopping { patience: 0, .. }) = self.early_stopping {
-            return Err(Error::argument("early stopping with a patience of 0 would stop at once").with_help("give at least 1"));
+            return Err(
+                Error::argument("early stopping with a patience of 0 would stop at once").with_help("give at least 1")
+            );
         }
         self.optimizer.validate()?;
         self.schedule.validate()?;

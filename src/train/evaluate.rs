@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use crate::data::{Dataset, Loader};
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::session::{Machine, Session};
 use crate::parallel::Team;
+use crate::session::{Machine, Session};
 use crate::train::{Confusion, Loss, Targets};
 
 /// What an evaluation gave.
@@ -68,7 +68,10 @@ pub fn evaluate(
         Ok(progress(done, steps))
     })?;
     if done < steps {
-        return Err(Error::new(crate::ErrorKind::Stopped, format!("evaluation was stopped after {done} of {steps} batches")));
+        return Err(Error::new(
+            crate::ErrorKind::Stopped,
+            format!("evaluation was stopped after {done} of {steps} batches"),
+        ));
     }
     Ok(Evaluation { loss: sum / data.len() as f64, confusion, samples: data.len(), steps })
 }

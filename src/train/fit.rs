@@ -229,7 +229,8 @@ impl<'a> Fit<'a> {
             let factor = self.factor(trainer, totals);
             let result = trainer.step(&batch.x[..batch.valid * size], &batch.labels[..batch.valid], factor)?;
             rate = result.learning_rate;
-            let event = note(trainer, result, batch.valid, (totals.at_end(trainer.progress.step, index), of), clock.seconds());
+            let event =
+                note(trainer, result, batch.valid, (totals.at_end(trainer.progress.step, index), of), clock.seconds());
             flow = self.tell(&Event::Step(event))?;
             if self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
                 flow = ControlFlow::Break(());

@@ -93,7 +93,8 @@ impl Trainer {
         }
         let session = Session::new(model, machine)?;
         let outputs = model.graph().output_shape()?.len();
-        let loss = config.loss.compile(session.machine().isa, config.batch_size, outputs, config.class_weights.as_deref())?;
+        let loss =
+            config.loss.compile(session.machine().isa, config.batch_size, outputs, config.class_weights.as_deref())?;
         let lens: Vec<usize> = model.params().iter().map(|p| if p.trainable { p.data.len() } else { 0 }).collect();
         let states = lens.iter().map(|len| state(&config, *len)).collect();
         let names = model.params().iter().map(|p| (p.name.clone(), p.dims.clone())).collect();
@@ -162,7 +163,9 @@ impl Trainer {
     fn blame(&mut self, x: &[f32], at: TrainAt) -> Error {
         let step = self.progress.step + 1;
         let what = match self.session.first_non_finite(x, at) {
-            Ok(Some((layer, count))) => format!("layer '{layer}' is the first whose output is not finite ({count} values)"),
+            Ok(Some((layer, count))) => {
+                format!("layer '{layer}' is the first whose output is not finite ({count} values)")
+            }
             _ => "the loss is not finite, though all layers' outputs are".to_string(),
         };
         crate::session::non_finite(step, &what)
@@ -296,7 +299,10 @@ fn hits(logits: &[f32], labels: &[u32]) -> usize {
 
 fn fill(state: &mut Aligned, values: &[f32], path: &Path) -> Result<()> {
     if state.len() != values.len() {
-        return Err(Error::format(path, format!("an optimiser state has {} values, not {}", values.len(), state.len())));
+        return Err(Error::format(
+            path,
+            format!("an optimiser state has {} values, not {}", values.len(), state.len()),
+        ));
     }
     state.copy_from_slice(values);
     Ok(())

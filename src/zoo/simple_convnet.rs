@@ -12,7 +12,8 @@ use crate::train::FitConfig;
 use crate::train::optim::Sgd;
 use crate::zoo::Recipe;
 
-pub(super) const ABOUT: &str = "one 5x5 convolution, 433,890 parameters; SGD 0.1 with weights from N(0, 0.01), 10,000 updates";
+pub(super) const ABOUT: &str =
+    "one 5x5 convolution, 433,890 parameters; SGD 0.1 with weights from N(0, 0.01), 10,000 updates";
 
 const WEIGHTS: Init = Init::Normal { mean: 0.0, std: 0.01 };
 
