@@ -125,8 +125,8 @@ pub struct TrainArgs {
 pub struct EvaluateArgs {
     /// A model file, or a run folder
     pub model: PathBuf,
-    /// The data set: `mnist`, or a folder
-    pub data: String,
+    /// The data set: `mnist`, or a folder [default: the one that the model was trained on]
+    pub data: Option<String>,
     /// The part of the data set: test or train
     #[arg(long, value_name = "PART", default_value = "test", value_parser = ["test", "train"])]
     pub on: String,

@@ -4,6 +4,7 @@ use serde_json::json;
 use striate::{Model, Result, data, zoo};
 
 use crate::args::ListArgs;
+use crate::out::say;
 
 pub fn models(args: &ListArgs) -> Result<()> {
     let mut rows = Vec::new();
@@ -15,14 +16,14 @@ pub fn models(args: &ListArgs) -> Result<()> {
             json!({ "name": entry.name, "input": input.dims(), "params": params.0 + params.1, "about": entry.about }),
         );
         if !args.json {
-            println!("{:<16} {:>9} parameters  input {:?}", entry.name, params.0 + params.1, input.dims());
-            println!("{:<16} {}", "", entry.about);
+            say!("{:<16} {:>9} parameters  input {:?}", entry.name, params.0 + params.1, input.dims());
+            say!("{:<16} {}", "", entry.about);
         }
     }
     if args.json {
-        println!("{}", serde_json::Value::Array(rows));
+        say!("{}", serde_json::Value::Array(rows));
     } else {
-        println!("\nTrain one with `striate train mnist --model NAME`; see its layers with `striate summary NAME`.");
+        say!("\nTrain one with `striate train mnist --model NAME`; see its layers with `striate summary NAME`.");
     }
     Ok(())
 }
@@ -34,21 +35,14 @@ pub fn data(args: &ListArgs) -> Result<()> {
             .iter()
             .map(|d| json!({ "name": d.name, "train": d.train, "test": d.test, "shape": d.dims, "classes": d.classes, "licence": d.licence, "source": d.source }))
             .collect();
-        println!("{}", serde_json::Value::Array(rows));
+        say!("{}", serde_json::Value::Array(rows));
         return Ok(());
     }
     for d in sets {
-        println!(
-            "{:<8} {} training and {} test images {:?}, {} classes",
-            d.name,
-            d.train,
-            d.test,
-            d.dims,
-            d.classes.len()
-        );
-        println!("{:<8} {}; licence {}", "", d.source, d.licence);
+        say!("{:<8} {} training and {} test images {:?}, {} classes", d.name, d.train, d.test, d.dims, d.classes.len());
+        say!("{:<8} {}; licence {}", "", d.source, d.licence);
     }
-    println!(
+    say!(
         "\nYour own: give `striate train` a folder with the four IDX files, or with train/ and test/ of one sub-folder a class."
     );
     Ok(())

@@ -66,10 +66,10 @@ impl RunFolder {
     }
 
     /// The settings of the run, once at its start.
-    pub fn write_settings(&self, data: &str, model: &str, config: &FitConfig, threads: usize) -> Result<()> {
+    pub fn write_settings(&self, start: &serde_json::Value, config: &FitConfig, threads: usize) -> Result<()> {
+        let threads = if threads == 0 { striate::parallel::available() } else { threads };
         let settings = json!({
-            "data": data, "model": model, "seed": config.seed, "settings": config, "threads": threads,
-            "program": about_program(),
+            "start": start, "seed": config.seed, "settings": config, "threads": threads, "program": about_program(),
         });
         self.write("settings.json", &format!("{settings:#}\n"))
     }

@@ -1,0 +1,65 @@
+//! Standard output and standard error.
+//!
+//! A reader that went away (`striate models | head -1`) is neither an error nor
+//! a panic: what is left to say is dropped, and a training run goes on to its
+//! end. Any other failure to write is kept, and ends the program with an error.
+
+use std::fmt::Arguments;
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+use std::sync::OnceLock;
+
+use striate::{Error, Result};
+
+static FAILED: OnceLock<io::Error> = OnceLock::new();
+
+/// Prints a line on standard output.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::out::line(format_args!($($text)*)) };
+}
+
+pub(crate) use say;
+
+/// Prints a line on standard output; see [`say!`].
+pub fn line(text: Arguments<'_>) {
+    note(writeln!(io::stdout(), "{text}"));
+}
+
+/// Writes to standard output as it is, at once.
+pub fn raw(bytes: &[u8]) {
+    let mut out = io::stdout();
+    note(out.write_all(bytes).and_then(|()| out.flush()));
+}
+
+/// Prints a line on standard error; where even that fails nobody is left to be told.
+pub fn complain(text: Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// The first failure to write to standard output, if there was one.
+pub fn finish() -> Result<()> {
+    note(io::stdout().flush());
+    match FAILED.get() {
+        None => Ok(()),
+        Some(cause) => Err(Error::io(Path::new("standard output"), "write to", cause)),
+    }
+}
+
+/// A number with commas between the thousands.
+pub fn thousands(n: impl ToString) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn note(result: io::Result<()>) {
+    if let Err(e) = result.or_else(|e| if e.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(e) }) {
+        let _ = FAILED.set(e);
+    }
+}
