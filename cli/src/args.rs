@@ -61,7 +61,7 @@ Examples:
 The same seed gives the same weights, to the bit, for any number of threads, and after a resume.";
 
 #[derive(Debug, Args)]
-#[command(after_help = TRAIN_EXAMPLES)]
+#[command(after_help = TRAIN_EXAMPLES, allow_negative_numbers = true)]
 pub struct TrainArgs {
     /// The data set: `mnist`, or a folder with IDX files or with a sub-folder of images for each class
     #[arg(required_unless_present = "resume")]
@@ -82,7 +82,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "NAME")]
     pub optimizer: Option<String>,
     /// The learning rate
-    #[arg(long, visible_alias = "lr", value_name = "RATE", allow_negative_numbers = true)]
+    #[arg(long, visible_alias = "lr", value_name = "RATE")]
     pub learning_rate: Option<f32>,
     /// How the learning rate changes: constant, step, exponential, cosine, one_cycle or on_plateau
     #[arg(long, value_name = "NAME")]
