@@ -5,8 +5,8 @@ use striate::inspect::{CheckConfig, certificate};
 use striate::{Error, ErrorKind, Result};
 
 use crate::args::CheckArgs;
-use crate::input;
 use crate::out::say;
+use crate::{input, out};
 
 pub fn run(args: &CheckArgs) -> Result<()> {
     let model = input::any_model(&args.model, args.seed)?;
@@ -38,10 +38,8 @@ pub fn run(args: &CheckArgs) -> Result<()> {
         let lines: Vec<_> = certificate.lines.iter().map(|l| {
             json!({ "layer": l.layer, "class": l.class, "y": l.y, "dx": l.dx, "dw": l.dw, "tolerance": l.tolerance, "passed": l.passed })
         }).collect();
-        say!(
-            "{}",
-            json!({ "model": model.graph().name(), "passed": certificate.passed(), "worst": worst, "layers": lines })
-        );
+        let passed = certificate.passed();
+        out::json(json!({ "model": model.graph().name(), "passed": passed, "worst": worst, "layers": lines }));
     } else {
         say!(
             "\nlargest error {worst:.1e}: {}",

@@ -14,7 +14,7 @@ use striate::{Error, Model};
 use crate::args::EvaluateArgs;
 use crate::out::say;
 use crate::progress::Bar;
-use crate::{input, stop};
+use crate::{input, out, stop};
 
 pub fn run(args: &EvaluateArgs) -> Result<()> {
     if args.batch_size == 0 {
@@ -46,7 +46,7 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
             "data": data.name(), "part": args.on, "samples": result.samples, "loss": result.loss, "accuracy": accuracy,
             "accuracy_95": [low, high], "confusion": rows, "classes": classes,
         });
-        say!("{report}");
+        out::json(report);
         return Ok(());
     }
     if args.quiet {
@@ -65,7 +65,7 @@ pub fn verdict(name: &str, result: &Evaluation) -> String {
         "{name}: loss {:.4}, accuracy {:.4} (95 % interval {low:.4} to {high:.4}, {} samples)",
         result.loss,
         result.accuracy(),
-        result.samples
+        out::thousands(result.samples)
     )
 }
 

@@ -7,7 +7,7 @@ use striate::format::TensorRef;
 use striate::session::Machine;
 use striate::train::FitConfig;
 use striate::zoo::{self, Recipe};
-use striate::{Error, Model, Result};
+use striate::{Error, ErrorKind, Model, Result};
 
 use crate::args::MachineArgs;
 use crate::out;
@@ -25,21 +25,15 @@ impl MachineArgs {
 
 /// A data set by name or folder; `resize` says how images in a folder become samples.
 pub fn data(name: &str, resize: Option<&Preprocess>) -> Result<Split> {
-    match data::load(name) {
-        Err(_) if Path::new(name).exists() => {
-            let path = Path::new(name);
-            // IDX images have one size; those of a folder are brought to the size of the network.
-            let resize = if data::mnist::is_idx_dir(path) { None } else { resize };
-            data::load_path(path, resize)
+    // IDX images have one size; those of a folder are brought to the size of the network.
+    let resize = resize.filter(|_| !data::mnist::is_idx_dir(Path::new(name)));
+    data::open(name, resize).map_err(|e| match e.help() {
+        Some(help) if !Path::new(name).exists() && e.kind() == ErrorKind::Argument => {
+            let help = format!("{help}; or give a folder that exists");
+            Error::new(e.kind(), e.message()).with_help(help)
         }
-        result => result.map_err(|e| match e.help() {
-            Some(help) => {
-                let help = format!("{help}; or give a folder that exists");
-                Error::new(e.kind(), e.message()).with_help(help)
-            }
-            None => e,
-        }),
-    }
+        _ => e,
+    })
 }
 
 /// A network with its settings, by name or TOML file.

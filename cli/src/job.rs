@@ -16,6 +16,7 @@ use crate::out;
 use crate::run_folder::{CHECKPOINT, RunFolder};
 
 const START: &str = "start.json";
+const MOST_WARNINGS: usize = 10;
 
 /// A part of a data set.
 pub type Part = Arc<dyn Dataset>;
@@ -95,6 +96,16 @@ impl Job {
         Ok(model)
     }
 
+    /// What the pictures of the run are called: Keras gives a network without a name that of its class.
+    pub fn title(&self) -> String {
+        let file = Path::new(&self.start.model).file_stem().map(|stem| stem.to_string_lossy());
+        let name = match self.recipe.graph.name() {
+            "sequential" => file.unwrap_or("network".into()),
+            name => name.into(),
+        };
+        format!("{name} on {}", self.split.train.name())
+    }
+
     /// The settings in one line.
     pub fn settings(&self) -> String {
         let FitConfig { optimizer, batch_size, seed, .. } = &self.recipe.train;
@@ -124,9 +135,7 @@ impl Start {
     fn load(&self, recipe: &Recipe, name: &str) -> Result<(Split, Part, Option<Part>)> {
         let resize = Preprocess::new(recipe.graph.input_shape()?.hwc()?).ok();
         let split = input::data(name, resize.as_ref())?;
-        for skipped in split.skipped.iter() {
-            out::complain(format_args!("warning: left out: {skipped}"));
-        }
+        warn(&split, recipe)?;
         let (train, validation) = self.parts(&split, recipe.train.seed)?;
         Ok((split, train, validation))
     }
@@ -148,6 +157,28 @@ impl Start {
         let (rest, held) = Subset::hold_out(&train, share, &Rng::new(seed))?;
         Ok((Arc::new(rest), Some(Arc::new(held))))
     }
+}
+
+// What the user should know about the data before it is used.
+fn warn(split: &Split, recipe: &Recipe) -> Result<()> {
+    for skipped in split.skipped.iter().take(MOST_WARNINGS) {
+        out::complain(format_args!("warning: left out: {skipped}"));
+    }
+    if let Some(more) = split.skipped.len().checked_sub(MOST_WARNINGS).filter(|n| *n > 0) {
+        out::complain(format_args!("warning: left out: {more} more files"));
+    }
+    let (outputs, classes) = (recipe.graph.output_shape()?.len(), split.train.classes().len());
+    if classes < 2 {
+        return Err(Error::argument(format!(
+            "{} has one class only: there is nothing to tell apart",
+            split.train.name()
+        ))
+        .with_help("give a folder with one sub-folder of images for each of two or more classes"));
+    }
+    if outputs > classes {
+        out::complain(format_args!("warning: the network has {outputs} outputs, but the data have {classes} classes"));
+    }
+    Ok(())
 }
 
 // The whole path of a folder, so that a run can go on from any place; a name as it is.

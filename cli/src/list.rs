@@ -4,7 +4,7 @@ use serde_json::json;
 use striate::{Model, Result, data, zoo};
 
 use crate::args::ListArgs;
-use crate::out::say;
+use crate::out::{self, say};
 
 pub fn models(args: &ListArgs) -> Result<()> {
     let mut rows = Vec::new();
@@ -16,12 +16,13 @@ pub fn models(args: &ListArgs) -> Result<()> {
             json!({ "name": entry.name, "input": input.dims(), "params": params.0 + params.1, "about": entry.about }),
         );
         if !args.json {
-            say!("{:<16} {:>9} parameters  input {:?}", entry.name, params.0 + params.1, input.dims());
+            let params = out::thousands(params.0 + params.1);
+            say!("{:<16} {params} parameters, input {:?}", entry.name, input.dims());
             say!("{:<16} {}", "", entry.about);
         }
     }
     if args.json {
-        say!("{}", serde_json::Value::Array(rows));
+        out::json(rows.into());
     } else {
         say!("\nTrain one with `striate train mnist --model NAME`; see its layers with `striate summary NAME`.");
     }
@@ -35,15 +36,17 @@ pub fn data(args: &ListArgs) -> Result<()> {
             .iter()
             .map(|d| json!({ "name": d.name, "train": d.train, "test": d.test, "shape": d.dims, "classes": d.classes, "licence": d.licence, "source": d.source }))
             .collect();
-        say!("{}", serde_json::Value::Array(rows));
+        out::json(rows.into());
         return Ok(());
     }
     for d in sets {
-        say!("{:<8} {} training and {} test images {:?}, {} classes", d.name, d.train, d.test, d.dims, d.classes.len());
+        let (train, test) = (out::thousands(d.train), out::thousands(d.test));
+        let (shape, classes) = (d.dims, d.classes.len());
+        say!("{:<8} {}: {train} training and {test} test images {shape:?}, {classes} classes", d.name, d.title);
         say!("{:<8} {}; licence {}", "", d.source, d.licence);
     }
     say!(
-        "\nYour own: give `striate train` a folder with the four IDX files, or with train/ and test/ of one sub-folder a class."
+        "\nYour own: give `striate train` a folder with the four IDX files, or with one sub-folder of images per class\n(in train/ and test/, or without them: then a fifth of each class is the test set)."
     );
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::OnceLock;
 
+use serde_json::{Value, json};
 use striate::{Error, Result};
 
 static FAILED: OnceLock<io::Error> = OnceLock::new();
@@ -34,6 +35,27 @@ pub fn raw(bytes: &[u8]) {
 /// Prints a line on standard error; where even that fails nobody is left to be told.
 pub fn complain(text: Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Prints a JSON value on one line, an `f32` with the digits of an `f32`: 0.001, not 0.0010000000474974513.
+pub fn json(value: Value) {
+    line(format_args!("{}", short(value)));
+}
+
+/// A JSON value whose numbers have no more digits than they need.
+pub fn short(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().map(short).collect(),
+        Value::Object(entries) => entries.into_iter().map(|(key, value)| (key, short(value))).collect(),
+        Value::Number(n) => n.as_f64().filter(|_| n.is_f64()).map_or(Value::Number(n), digits),
+        other => other,
+    }
+}
+
+fn digits(v: f64) -> Value {
+    let single = v as f32;
+    let exact = f64::from(single) == v;
+    json!(if exact { single.to_string().parse().unwrap_or(v) } else { v })
 }
 
 /// The first failure to write to standard output, if there was one.

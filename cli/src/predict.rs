@@ -8,8 +8,8 @@ use striate::session::Session;
 use striate::{Error, Model, Result};
 
 use crate::args::PredictArgs;
-use crate::input;
 use crate::out::say;
+use crate::{input, out};
 
 pub fn run(args: &PredictArgs) -> Result<()> {
     if args.top == 0 {
@@ -38,7 +38,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
         }
     }
     if args.json {
-        say!("{}", serde_json::Value::Array(answers));
+        out::json(answers.into());
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ pub fn run(args: &SummaryArgs) -> Result<()> {
     }
     let model = input::any_model(&args.model, 0)?;
     if args.json {
-        say!("{}", as_json(&model));
+        out::json(as_json(&model));
     } else {
         say!("{}", striate::summary(&model));
         say!("Multiply-adds for one sample: {}", out::thousands(model.graph().mul_adds()));

@@ -9,15 +9,24 @@ use striate::{Error, ErrorKind, Model, Result};
 
 use crate::args::TrainArgs;
 use crate::evaluate::{Trial, measure, verdict};
-use crate::input;
 use crate::job::Job;
 use crate::out::say;
 use crate::progress::Bar;
 use crate::run_folder::{CHECKPOINT, MODEL, RunFolder, about_program};
-use crate::stop;
+use crate::{input, out, stop};
 
 // Samples of the test set that go into the model file, to be replayed when it is loaded.
 const GOLDEN_SAMPLES: usize = 4;
+
+const FILES: [(&str, &str); 7] = [
+    (MODEL, "the model: network, weights, labels, preprocessing"),
+    (CHECKPOINT, "where `striate train --resume` goes on"),
+    ("curves.svg, .png", "loss and accuracy by epoch"),
+    ("loss.svg, .png", "loss by update"),
+    ("confusion.txt, .svg, .png", "what was taken for what"),
+    ("history.csv, .json", "each epoch with the digest of its weights"),
+    ("settings.json, network.toml", "settings, versions and CPU; the network as text"),
+];
 
 pub fn run(args: &TrainArgs) -> Result<()> {
     if !args.checkpoint_every.is_finite() || args.checkpoint_every < 0.0 {
@@ -41,8 +50,10 @@ pub fn run(args: &TrainArgs) -> Result<()> {
 
 fn introduce(job: &Job, model: &Model) {
     say!("{}\n", striate::summary(model));
-    let held_out = job.validation.as_ref().map_or(String::new(), |d| format!(", {} to validate", d.len()));
-    say!("{}: {} images to train{held_out}, {} to test", job.split.train.name(), job.train.len(), job.split.test.len());
+    let held_out =
+        job.validation.as_ref().map_or(String::new(), |d| format!(", {} to validate", out::thousands(d.len())));
+    let (train, test) = (out::thousands(job.train.len()), out::thousands(job.split.test.len()));
+    say!("{}: {train} images to train{held_out}, {test} to test", job.split.train.name());
     say!("{}", job.settings());
     let verb = if job.past.is_some() { "Going on with" } else { "Writing to" };
     say!("{verb} {}", job.folder.path().display());
@@ -92,7 +103,7 @@ fn finish(args: &TrainArgs, job: &Job, mut model: Model, history: &History) -> R
     record(&mut model, job, history, &test, &digest);
     model.save(&job.folder.file(MODEL))?;
     job.folder.write_history(&history.epochs)?;
-    let title = format!("{} on {}", model.graph().name(), job.split.train.name());
+    let title = job.title();
     let subtitle = format!("{}; test accuracy {:.2} %", job.settings(), test.accuracy() * 100.0);
     job.folder.write_curves(&title, &subtitle, history)?;
     job.folder.write_confusion(&format!("{title}: test set"), &test, job.split.test.classes())?;
@@ -121,7 +132,7 @@ fn report(args: &TrainArgs, job: &Job, history: &History, test: &Evaluation, dig
         let (folder, model) = (job.folder.path().display().to_string(), job.folder.file(MODEL).display().to_string());
         let (low, high) = test.confusion.accuracy_interval();
         let report = json!({ "folder": folder, "model": model, "test_loss": test.loss, "test_accuracy": test.accuracy(), "test_accuracy_95": [low, high], "digest": digest, "history": history.epochs });
-        say!("{report}");
+        out::json(report);
         return;
     }
     if args.quiet {
@@ -139,14 +150,10 @@ fn say_goodbye(job: &Job, history: &History, test: &Evaluation, digest: &str) {
     }
     say!("Digest of the weights: {digest}");
     say!("\nThe run is in {folder}:");
-    say!("  {MODEL:<20} the model: network, weights, labels, preprocessing");
-    say!("  {:<20} loss and accuracy by epoch; loss.svg, .png by update", "curves.svg, .png");
-    say!("  {:<20} each epoch with the digest of its weights", "history.csv, .json");
-    say!("  {:<20} what was taken for what", "confusion.txt, .svg");
-    say!("  {:<20} settings, seed, versions and CPU; the network as text", "settings.json, .toml");
+    FILES.iter().for_each(|(files, what)| say!("  {files:<27} {what}"));
     say!("\nNext:");
-    say!("  striate predict {folder} my-digit.png");
-    say!("  striate evaluate {folder} {}", job.start.data);
+    say!("  striate predict {folder} picture.png");
+    say!("  striate evaluate {folder}");
     say!("  striate check {folder}");
 }
 
