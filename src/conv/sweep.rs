@@ -12,7 +12,7 @@
 //! with the padding written out, so that the inner loop meets no border; a source without padding is read in place.
 
 use super::geometry::Axis;
-use super::tile::{Row, Rows, Segments};
+use super::tile::{Row, Rows, Terms};
 use super::{Geometry, Pass};
 
 // Numbers of a strip: with the weights of a panel it stays in the second-level cache.
@@ -87,8 +87,8 @@ pub(super) struct Phase {
     lines: [Line; 2],
     /// Kernel elements `[kh, kw]`, in the order of the sum.
     pub taps: Vec<[usize; 2]>,
-    /// Where they read.
-    pub segments: Segments,
+    /// Where each channel of each of them reads.
+    pub terms: Terms,
 }
 
 /// Rows of the output of one image, and the rows of the source that they need.
@@ -205,20 +205,15 @@ impl Sweep {
     }
 
     fn phase(&self, [h, w]: [&Line; 2], depth: usize) -> Result<Phase, String> {
-        let pitch = self.columns * self.src[2];
-        // Neighbouring taps of a row are one run, unless other groups' channels lie between them.
-        let merged = depth == self.src[2] && w.taps.windows(2).all(|t| t[0].offset + 1 == t[1].offset);
-        let mut starts = Vec::new();
-        for tap in &h.taps {
-            let row = (tap.offset - h.lowest()) as usize * pitch;
-            let count = if merged { w.taps.len().min(1) } else { w.taps.len() };
-            for tap in &w.taps[..count] {
-                starts.push(table(row + (tap.offset - w.lowest()) as usize * self.src[2])?);
+        let (mut taps, mut terms) = (Vec::new(), Vec::new());
+        for (row, column) in h.taps.iter().flat_map(|h| w.taps.iter().map(move |w| (h, w))) {
+            taps.push([row.k, column.k]);
+            let [y, x] = [row.offset - h.lowest(), column.offset - w.lowest()].map(|o| o as usize);
+            for channel in 0..depth {
+                terms.push(self.tap_at([y, x], channel)?);
             }
         }
-        let len = if merged { depth * w.taps.len() } else { depth };
-        let taps = h.taps.iter().flat_map(|h| w.taps.iter().map(|w| [h.k, w.k])).collect();
-        Ok(Phase { lines: [h.clone(), w.clone()], taps, segments: Segments::new(starts, len, 1) })
+        Ok(Phase { lines: [h.clone(), w.clone()], taps, terms: Terms::new(terms) })
     }
 
     fn block(&self, rows: std::ops::Range<usize>) -> Result<Block, String> {
@@ -292,24 +287,20 @@ impl Sweep {
         piece.images * self.blocks[piece.block].rows.len() * self.out[1]
     }
 
-    /// The rows of output of a piece as runs of a reduction over pixels (forward sweeps alone), for the gradient to
-    /// the weights: a run for each row.
-    pub fn pixel_segments(&self, block: &Block) -> Result<Segments, String> {
+    /// The output pixels of a block as terms of a sum (forward sweeps alone), for the gradient to the weights.
+    pub fn pixel_terms(&self, block: &Block) -> Result<Terms, String> {
         let [h, w] = &self.phases[0].lines;
         let column = (w.lowest() - self.left) as usize * self.src[2];
-        let mut starts = Vec::new();
+        let mut terms = Vec::new();
         for image in 0..self.images {
             for i in block.rows.clone() {
                 let row = self.row_at(block, (i * h.step) as isize + h.lowest());
-                starts.push(table(image * self.image_len(block) + row + column)?);
+                for j in 0..self.out[1] {
+                    terms.push(table(image * self.image_len(block) + row + column + j * w.step * self.src[2])?);
+                }
             }
         }
-        Ok(Segments::new(starts, self.out[1], w.step * self.src[2]))
-    }
-
-    /// Runs of [`Sweep::pixel_segments`] that a piece has.
-    pub fn runs(&self, piece: Piece) -> usize {
-        piece.images * self.blocks[piece.block].rows.len()
+        Ok(Terms::new(terms))
     }
 
     /// How far a kernel element and a channel lie from the first ones in the source of a piece.
