@@ -361,9 +361,9 @@ fn finish<T: Vector, const LANES: usize, const P: usize, const V: usize>(
     if !job.bias.is_empty() {
         // SAFETY: `Job::check` made sure that the bias is as wide as the tile.
         let bias: [T; V] = std::array::from_fn(|v| unsafe { T::read(job.bias.as_ptr().add(v * LANES)) });
-        for p in 0..P {
-            for v in 0..V {
-                acc[p][v] = acc[p][v].add(bias[v]);
+        for sums in &mut acc {
+            for (sum, bias) in sums.iter_mut().zip(bias) {
+                *sum = sum.add(bias);
             }
         }
     }
@@ -378,9 +378,9 @@ fn finish<T: Vector, const LANES: usize, const P: usize, const V: usize>(
 
 #[inline(always)]
 fn map<T: Vector, const P: usize, const V: usize>(mut acc: Sums<T, P, V>, f: impl Fn(T) -> T) -> Sums<T, P, V> {
-    for p in 0..P {
-        for v in 0..V {
-            acc[p][v] = f(acc[p][v]);
+    for sums in &mut acc {
+        for sum in sums {
+            *sum = f(*sum);
         }
     }
     acc
@@ -405,10 +405,10 @@ fn store<T: Vector, const LANES: usize, const P: usize, const V: usize>(
     acc: Sums<T, P, V>,
 ) {
     let out = job.out.as_mut_ptr().wrapping_add(job.out_shift);
-    for p in 0..P {
-        for v in 0..V {
+    for (row, sums) in rows.iter().zip(&acc) {
+        for (v, sum) in sums.iter().enumerate() {
             // SAFETY: `Job::check` bounded what all rows write, which is `V * LANES` numbers each.
-            unsafe { acc[p][v].write(out.add(rows[p].out as usize + v * LANES)) };
+            unsafe { sum.write(out.add(row.out as usize + v * LANES)) };
         }
     }
 }
@@ -436,11 +436,9 @@ fn store_part<T: Vector, const LANES: usize, const P: usize, const V: usize>(
     acc: Sums<T, P, V>,
 ) {
     let mut padded = [[[0.0; LANES]; V]; P];
-    for p in 0..P {
-        for v in 0..V {
-            // SAFETY: each array holds `LANES` numbers.
-            unsafe { acc[p][v].write(padded[p][v].as_mut_ptr()) };
-        }
+    for (to, sum) in padded.as_flattened_mut().iter_mut().zip(acc.as_flattened()) {
+        // SAFETY: each array holds `LANES` numbers.
+        unsafe { sum.write(to.as_mut_ptr()) };
     }
     for (row, from) in rows.iter().zip(&padded) {
         let to = &mut job.out[job.out_shift + row.out as usize..][..job.width];
