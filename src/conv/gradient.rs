@@ -18,6 +18,8 @@ use crate::simd::Isa;
 const GROUPS: usize = 8;
 // Numbers of all groups' `dw` together, above which rows are cut instead.
 const PARTIAL: usize = 1 << 20;
+// Numbers of a block of `dw` that stay in the second-level cache from one piece to the next.
+const BLOCK: usize = 128 << 10;
 // Multiply-adds below which nothing is cut.
 const WHOLE: u64 = 1 << 20;
 
@@ -111,9 +113,9 @@ impl Gradient {
     }
 }
 
-// How many rows a block has: all, unless there are too few groups of images to share the work.
+// How many rows a block has: all, unless there are too few groups of images to share the work, or too many rows.
 fn rows_of_block(g: &Geometry, groups: usize, columns: &[Column], isa: Isa) -> usize {
-    let blocks = if g.mul_adds() < WHOLE { 1 } else { GROUPS.div_ceil(groups) };
+    let blocks = if g.mul_adds() < WHOLE { 1 } else { GROUPS.div_ceil(groups).max(g.w_len() / BLOCK) };
     let height = columns.iter().map(|c| c.kind.height(isa)).max().unwrap_or(1);
     g.terms().div_ceil(blocks).next_multiple_of(height)
 }

@@ -15,8 +15,12 @@ use super::geometry::Axis;
 use super::tile::{Row, Rows, Terms};
 use super::{Geometry, Pass};
 
-// Numbers of a strip: with the weights of a panel it stays in the second-level cache.
+// Numbers of a strip: it stays in the second-level cache beside a panel of weights.
 const STRIP: usize = 48 << 10;
+// Columns of a panel: where its weights are more than a strip, strips may be as large, so that weights serve longer.
+const PANEL: usize = 32;
+// Tiles that a panel of weights should serve before the next one replaces it.
+const TILES: usize = 14;
 // Multiply-adds of a piece: some 20 microseconds.
 const PIECE: u64 = 2 << 20;
 // Pieces that a pass should at least have, so that threads finish together.
@@ -118,8 +122,27 @@ pub(super) struct Setup {
     pub wide: bool,
     /// f32 lanes of a vector.
     pub lanes: usize,
-    /// Rows of a tile.
+    /// Output pixels of a tile; 1 for the gradient to the weights, whose cut must not depend on the instruction set.
     pub height: usize,
+}
+
+/// What decides how large pieces are.
+struct Cut {
+    /// Numbers of the strip of an image, and how many a strip may have.
+    strip: usize,
+    budget: usize,
+    /// Rows of the output between two of the same phase.
+    every: usize,
+    /// Output pixels of a tile.
+    tile: usize,
+}
+
+impl Cut {
+    // Whether a piece of so many pixels wastes much of its last tile, or uses weights too few times.
+    fn grows(&self, pixels: usize) -> bool {
+        let wasteful = pixels.next_multiple_of(self.tile) * 20 > pixels * 21;
+        wasteful || self.tile > 1 && pixels < TILES * self.tile
+    }
 }
 
 /// See the head of this file.
@@ -170,7 +193,11 @@ impl Sweep {
             blocks: Vec::new(),
         };
         let every = lines[0].first().map_or(1, |line| line.every);
-        let rows = sweep.cut((spans[0].1 - spans[0].0) as usize, every, g.mul_adds() / g.n as u64, setup.height);
+        // The cut does not ask whether the source is read in place, which differs between instruction sets.
+        let [height, width] = spans.map(|(start, end)| (end - start) as usize);
+        let weights = if setup.height > 1 { g.h.kernel * g.w.kernel * depth * PANEL } else { 0 };
+        let cut = Cut { strip: height * width * src[2], budget: STRIP.max(weights), every, tile: setup.height };
+        let rows = sweep.cut(&cut, g.mul_adds() / g.n as u64);
         for h in &lines[0] {
             for w in &lines[1] {
                 sweep.phases.push(sweep.phase([h, w], depth)?);
@@ -183,25 +210,20 @@ impl Sweep {
     }
 
     // Settles how many images a piece has, and returns how many rows of the output a block has.
-    fn cut(&mut self, height: usize, every: usize, mul_adds: u64, tile: usize) -> usize {
-        let strip = height * self.columns * self.src[2];
+    fn cut(&mut self, cut: &Cut, mul_adds: u64) -> usize {
         let useful = (mul_adds / PIECE) as usize;
-        let blocks = strip.div_ceil(STRIP).max(PIECES.div_ceil(self.n).min(useful)).clamp(1, self.out[0]);
+        let blocks = cut.strip.div_ceil(cut.budget).max(PIECES.div_ceil(self.n).min(useful)).clamp(1, self.out[0]);
         if blocks == 1 {
             let pixels = self.out[0] * self.out[1];
-            let wasteful = |images: usize| {
-                let rows = images * pixels;
-                rows.next_multiple_of(tile) * 20 > rows * 21
-            };
             let small = |images: usize| images as u64 * mul_adds < PIECE;
             while self.images * 2 <= self.n
-                && self.images * 2 * strip <= STRIP
-                && (small(self.images) || wasteful(self.images) && self.n / (self.images * 2) >= PIECES)
+                && self.images * 2 * cut.strip <= cut.budget
+                && (small(self.images) || cut.grows(self.images * pixels) && self.n / (self.images * 2) >= PIECES / 2)
             {
                 self.images *= 2;
             }
         }
-        self.out[0].div_ceil(blocks).next_multiple_of(every).min(self.out[0])
+        self.out[0].div_ceil(blocks).next_multiple_of(cut.every).min(self.out[0])
     }
 
     fn phase(&self, [h, w]: [&Line; 2], depth: usize) -> Result<Phase, String> {
