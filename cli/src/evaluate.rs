@@ -14,6 +14,7 @@ use striate::{Error, Model};
 use crate::args::EvaluateArgs;
 use crate::out::say;
 use crate::progress::Bar;
+use crate::run_folder::legend;
 use crate::{input, out, stop};
 
 pub fn run(args: &EvaluateArgs) -> Result<()> {
@@ -54,7 +55,7 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
         return Ok(());
     }
     say!("\n{}", verdict(&format!("{} {}", data.name(), args.on), &result));
-    say!("\nWhat was taken for what:\n{}", result.confusion);
+    say!("\nWhat was taken for what:\n{}{}", legend(data.classes()), result.confusion);
     Ok(())
 }
 

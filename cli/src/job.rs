@@ -66,10 +66,10 @@ impl Job {
         fit.check(&Model::new(recipe.graph.clone(), recipe.train.seed)?)?;
         let name = Path::new(&start.data).file_name().map_or_else(|| "run".into(), |n| n.to_string_lossy());
         let folder = RunFolder::create(args.out.as_deref(), &name)?;
-        folder.write("network.toml", &recipe.to_toml()?)?;
         folder.write(START, &format!("{:#}\n", start.json()))?;
-        folder.write_settings(&start.json(), &recipe.train, args.machine.threads)?;
-        Ok(Self { recipe, start, split, train, validation, folder, past: None })
+        let job = Self { recipe, start, split, train, validation, folder, past: None };
+        job.write_settings(args)?;
+        Ok(job)
     }
 
     /// The run in a folder: all comes from there, and its length may be changed.
@@ -85,7 +85,15 @@ impl Job {
         let (split, train, validation) = start.load(&recipe, &start.data)?;
         set_length(&mut recipe.train, args, train.len());
         recipe.train.validate()?;
-        Ok(Self { recipe, start, split, train, validation, folder, past: Some(progress.history.epochs) })
+        let past = Some(progress.history.epochs);
+        let job = Self { recipe, start, split, train, validation, folder, past };
+        job.write_settings(args)?;
+        Ok(job)
+    }
+
+    fn write_settings(&self, args: &TrainArgs) -> Result<()> {
+        self.folder.write("network.toml", &self.recipe.to_toml()?)?;
+        self.folder.write_settings(&self.start.json(), &self.recipe.train, args.machine.threads)
     }
 
     /// The model that the run starts with; a resumed one gets its weights from the checkpoint.

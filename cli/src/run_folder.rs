@@ -67,7 +67,7 @@ impl RunFolder {
         self.write_bytes(name, text.as_bytes())
     }
 
-    /// The settings of the run, once at its start.
+    /// The settings of the run, and what it runs on.
     pub fn write_settings(&self, start: &serde_json::Value, config: &FitConfig, threads: usize) -> Result<()> {
         let threads = if threads == 0 { striate::parallel::available() } else { threads };
         let settings = json!({
@@ -77,8 +77,7 @@ impl RunFolder {
     }
 
     /// The history so far, as CSV and JSON.
-    pub fn write_history(&self, epochs: &[EpochLog]) -> Result<()> {
-        let history = History { epochs: epochs.to_vec(), ..History::default() };
+    pub fn write_history(&self, history: &History) -> Result<()> {
         self.write("history.csv", &history.to_csv())?;
         self.write("history.json", &format!("{:#}\n", out::short(json!(history))))
     }
@@ -111,7 +110,7 @@ impl RunFolder {
 
     /// What was taken for what, as text and as a picture.
     pub fn write_confusion(&self, title: &str, test: &Evaluation, classes: &[String]) -> Result<()> {
-        self.write("confusion.txt", &format!("{}\n", test.confusion))?;
+        self.write("confusion.txt", &format!("{}{}\n", legend(classes), test.confusion))?;
         let labels: Vec<&str> = classes.iter().map(String::as_str).collect();
         let n = test.confusion.classes().min(labels.len());
         let counts: Vec<u64> = (0..n * n).map(|i| test.confusion.count(i / n, i % n)).collect();
@@ -123,6 +122,15 @@ impl RunFolder {
         self.write(&format!("{name}.svg"), &picture.svg())?;
         self.write_bytes(&format!("{name}.png"), &picture.png()?)
     }
+}
+
+/// Which class each number of a table stands for, as a line; nothing where the numbers are the names.
+pub fn legend(classes: &[String]) -> String {
+    if classes.iter().enumerate().all(|(i, name)| *name == i.to_string()) {
+        return String::new();
+    }
+    let names: Vec<String> = classes.iter().enumerate().map(|(i, name)| format!("{i} = {name}")).collect();
+    format!("Labels: {}\n", names.join(", "))
 }
 
 /// Version, instruction set and CPU.

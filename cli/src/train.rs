@@ -60,8 +60,8 @@ fn introduce(job: &Job, model: &Model) {
 }
 
 fn fit(args: &TrainArgs, job: &Job, model: &mut Model) -> Result<History> {
-    let past = job.past.clone().unwrap_or_default();
-    let mut shown = Shown { bar: Bar::new(args.quiet || args.json), folder: &job.folder, epochs: past };
+    let past = History { epochs: job.past.clone().unwrap_or_default(), ..History::default() };
+    let mut shown = Shown { bar: Bar::new(args.quiet || args.json), folder: &job.folder, past };
     let every = Duration::from_secs_f64(args.checkpoint_every.min(1e6));
     let mut fit = Fit::new(&*job.train, &job.recipe.train)
         .machine(args.machine.machine()?)
@@ -102,7 +102,7 @@ fn finish(args: &TrainArgs, job: &Job, mut model: Model, history: &History) -> R
     let digest = input::digest(&model);
     record(&mut model, job, history, &test, &digest);
     model.save(&job.folder.file(MODEL))?;
-    job.folder.write_history(&history.epochs)?;
+    job.folder.write_history(history)?;
     let title = job.title();
     let subtitle = format!("{}; test accuracy {:.2} %", job.settings(), test.accuracy() * 100.0);
     job.folder.write_curves(&title, &subtitle, history)?;
@@ -173,7 +173,7 @@ fn record(model: &mut Model, job: &Job, history: &History, test: &Evaluation, di
 struct Shown<'a> {
     bar: Bar,
     folder: &'a RunFolder,
-    epochs: Vec<EpochLog>,
+    past: History,
 }
 
 impl Callback for Shown<'_> {
@@ -197,9 +197,9 @@ impl Shown<'_> {
         if let (Some(loss), Some(accuracy)) = (log.val_loss, log.val_accuracy) {
             rest.push_str(&format!(" - val_loss: {loss:.4} - val_accuracy: {accuracy:.4}"));
         }
-        let before = self.epochs.last().map_or(0, |e| e.step);
+        let before = self.past.last().map_or(0, |e| e.step);
         self.bar.finish(log.step - before, log.seconds, &rest);
-        self.epochs.push(log.clone());
-        self.folder.write_history(&self.epochs)
+        self.past.epochs.push(log.clone());
+        self.folder.write_history(&self.past)
     }
 }
