@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use striate::data::Dataset;
 use striate::format::npy;
 use striate::session::Machine;
 use striate::train::{FitConfig, Trainer};
@@ -34,7 +33,7 @@ fn ten_adam_steps_give_the_losses_and_weights_of_keras() {
     for (step, expect) in expect.data().iter().enumerate() {
         let (mut x, mut labels) = (vec![0.0; 64 * 784], vec![0; 64]);
         for i in 0..64 {
-            train.fill(step * 64 + i, &mut x[i * 784..(i + 1) * 784]);
+            train.fill(step * 64 + i, &mut x[i * 784..(i + 1) * 784]).unwrap();
             labels[i] = train.label(step * 64 + i);
         }
         let loss = trainer.step(&x, &labels, 1.0).unwrap().loss;

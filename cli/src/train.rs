@@ -195,7 +195,7 @@ fn finish(args: &TrainArgs, job: &Job, mut model: Model, split: &Split, history:
     samples.iter_mut().enumerate().try_for_each(|(i, x)| split.test.fill(i, x))?;
     model.keep_golden(&samples)?;
     record(&mut model, job, history, &test);
-    model.save(&job.folder.file(MODEL))?;
+    model.save(job.folder.file(MODEL))?;
     job.folder.write_history(&history.epochs)?;
     let title = format!("{} on {}", model.graph().name(), split.train.name());
     job.folder.write_curves(&title, &subtitle(job, &test), history)?;
