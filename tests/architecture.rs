@@ -291,3 +291,29 @@ fn documents_link_to_files_that_exist() {
     }
     none("links to nowhere", &wrong);
 }
+
+// A comment that says E6 or M27 is of use only to who can look it up.
+#[test]
+fn every_number_of_a_row_is_explained() {
+    let rows = document("docs/rows.md");
+    let is_row = |word: &&str| {
+        let digits = word.strip_prefix(['M', 'L', 'E', 'D']).unwrap_or("");
+        // In decode.rs, D0 is a mark in JPEG files.
+        (1..=2).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && *word != "D0"
+    };
+    let mut named = BTreeSet::new();
+    let mut unknown = Vec::new();
+    for source in sources(&["src", "cli", "tests"]) {
+        let comments = source.text.lines().filter(|line| line.contains("//"));
+        for word in comments.flat_map(|line| line.split(|c: char| !c.is_alphanumeric())).filter(is_row) {
+            named.insert(word.to_string());
+            if !rows.contains(&format!("| {word} |")) {
+                unknown.push(format!("{} names {word}", source.path));
+            }
+        }
+    }
+    none("docs/rows.md does not explain", &unknown);
+    let listed = rows.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next()).filter(is_row);
+    let unused: Vec<String> = listed.filter(|word| !named.contains(*word)).map(String::from).collect();
+    none("docs/rows.md explains what nobody names", &unused);
+}
