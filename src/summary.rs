@@ -27,11 +27,9 @@ pub fn summary(model: &Model) -> String {
     }
     row(&header, columns, &mut lines);
     lines.push("=".repeat(width));
-    for (i, node) in graph.nodes().iter().enumerate().filter(|(i, _)| !sequential || *i > 0) {
-        if i > usize::from(sequential) {
-            lines.push(" ".repeat(width));
-        }
+    for node in &graph.nodes()[usize::from(sequential)..] {
         row(&fields(model, node, sequential), columns, &mut lines);
+        lines.push(" ".repeat(width));
     }
     let (trainable, fixed) = model.count_params();
     lines.push("=".repeat(width));

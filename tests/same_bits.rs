@@ -11,7 +11,6 @@ use std::time::Duration;
 use striate::data::{self, Dataset, Split};
 use striate::session::Machine;
 use striate::simd::Isa;
-use striate::train::optim::Adam;
 use striate::train::{Callback, Checkpoints, EarlyStopping, Event, Fit, FitConfig, History};
 use striate::{Model, Result, zoo};
 
@@ -22,7 +21,7 @@ fn few() -> Split {
 }
 
 fn config() -> FitConfig {
-    FitConfig { epochs: 2, batch_size: 64, optimizer: Adam::default().into(), seed: 7, ..FitConfig::default() }
+    FitConfig { epochs: 2, batch_size: 64, seed: 7, ..FitConfig::default() }
 }
 
 fn fresh() -> Model {

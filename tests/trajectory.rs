@@ -1,59 +1,107 @@
 //! Ten Adam steps of the Keras network (E6) follow Keras' own losses and weights.
 //!
 //! `golden/keras_mnist` holds the weights before and after, and the losses, as
-//! `golden/keras_mnist/make.py` wrote them with TensorFlow.
+//! `make.py` there wrote them with TensorFlow. In step 1 one pre-activation is
+//! 1e-8: rounding alone decides its ReLU, and with it which of two trajectories
+//! is taken. `sensitivity.py` shows that Keras itself takes either when its
+//! initial weights change in their last digit. So the test asks for both: from
+//! the golden weights, no further from Keras than Keras is from itself; and
+//! from neighbours of the golden weights, the golden trajectory.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use striate::data::Dataset;
 use striate::format::npy;
+use striate::rng::Rng;
 use striate::session::Machine;
 use striate::train::{FitConfig, Trainer};
 use striate::{Model, Tensor, data, zoo};
+
+const STEPS: usize = 10;
+const BATCH: usize = 64;
 
 fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/keras_mnist").join(name)
 }
 
-// Keras numbers its layers on within one process: `conv2d_3` there is the first of its kind.
+// By order: Keras numbers its layers on within one process, so `conv2d_3` is the first of the second file.
 fn weights(name: &str) -> Vec<Tensor> {
     npy::read_npz(&golden(name)).unwrap().into_iter().map(|(_, array)| array.into_tensor().unwrap()).collect()
 }
 
-#[test]
-fn ten_adam_steps_give_the_losses_and_weights_of_keras() {
+fn losses() -> Vec<f32> {
+    npy::Array::read(&golden("keras_mnist_10steps_losses.npy")).unwrap().into_tensor().unwrap().into_data()
+}
+
+/// How far a trajectory is from the golden one.
+struct Gaps {
+    losses: Vec<f64>,
+    weights_max: f64,
+    weights_mean: f64,
+}
+
+// Ten steps from the golden weights, each times 1 + `noise` times a normal number.
+fn gaps(train: &dyn Dataset, noise: f64, seed: u64) -> Gaps {
     let mut model = Model::new(zoo::recipe("keras-mnist").unwrap().graph, 0).unwrap();
     let names: Vec<String> = model.params().iter().map(|p| p.name.clone()).collect();
-    for (name, value) in names.iter().zip(weights("keras_mnist_init.npz")) {
+    let mut rng = Rng::new(seed);
+    for (name, mut value) in names.iter().zip(weights("keras_mnist_init.npz")) {
+        value.data_mut().iter_mut().for_each(|w| *w = (f64::from(*w) * (1.0 + noise * rng.normal())) as f32);
         model.set_param(name, &value).unwrap();
     }
-    let train = data::load("mnist").unwrap().train;
     let mut trainer = Trainer::new(&model, FitConfig::default(), Machine::default()).unwrap();
-    let expect = npy::Array::read(&golden("keras_mnist_10steps_losses.npy")).unwrap().into_tensor().unwrap();
-    for (step, expect) in expect.data().iter().enumerate() {
-        let (mut x, mut labels) = (vec![0.0; 64 * 784], vec![0; 64]);
-        for i in 0..64 {
-            train.fill(step * 64 + i, &mut x[i * 784..(i + 1) * 784]).unwrap();
-            labels[i] = train.label(step * 64 + i);
+    let step = |(i, expect): (usize, f32)| {
+        let (mut x, mut labels) = (vec![0.0; BATCH * 784], vec![0; BATCH]);
+        for (k, row) in x.chunks_mut(784).enumerate() {
+            train.fill(i * BATCH + k, row).unwrap();
+            labels[k] = train.label(i * BATCH + k);
         }
-        let loss = trainer.step(&x, &labels, 1.0).unwrap().loss;
-        // Both sum 64 losses of about 2 in f32, on activations with a relative error of some 1e-6 (sums of up to 576
-        // terms), and ten updates carry those errors on: 2e-5 leaves a factor of about ten.
-        assert!((loss - f64::from(*expect)).abs() < 2e-5, "step {step}: loss {loss}, Keras {expect}");
-    }
+        (trainer.step(&x, &labels, 1.0).unwrap().loss - f64::from(expect)).abs()
+    };
+    let losses = losses().into_iter().enumerate().map(step).collect();
     trainer.store(&mut model);
-    let after: BTreeMap<&String, Tensor> = names.iter().zip(weights("keras_mnist_after10steps.npz")).collect();
-    let (mut worst, mut total, mut count) = (0.0_f32, 0.0_f64, 0_usize);
-    for param in model.params() {
-        for (w, k) in param.data.iter().zip(after[&param.name].data()) {
-            worst = worst.max((w - k).abs());
-            total += f64::from((w - k).abs());
-            count += 1;
-        }
+    let after = weights("keras_mnist_after10steps.npz");
+    let pairs = model.params().iter().zip(&after).flat_map(|(p, k)| p.data.iter().zip(k.data()));
+    let distances: Vec<f64> = pairs.map(|(w, k)| f64::from((w - k).abs())).collect();
+    let weights_mean = distances.iter().sum::<f64>() / distances.len() as f64;
+    Gaps { losses, weights_max: distances.into_iter().fold(0.0, f64::max), weights_mean }
+}
+
+#[test]
+fn ten_adam_steps_are_no_further_from_keras_than_keras_from_itself() {
+    let text = std::fs::read_to_string(golden("sensitivity.json")).unwrap();
+    let keras: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let runs = keras["runs"].as_array().unwrap();
+    let largest = |f: &dyn Fn(&serde_json::Value) -> f64| runs.iter().map(f).fold(0.0, f64::max);
+    let ours = gaps(&*data::load("mnist").unwrap().train, 0.0, 0);
+    assert_eq!(ours.losses.len(), STEPS);
+    for (i, gap) in ours.losses.iter().enumerate() {
+        // Keras' own distance, and 1e-6 for the sums of 64 losses of about 2 in f32.
+        let bound = 1.5 * largest(&|run| run["losses"][i].as_f64().unwrap()) + 1e-6;
+        assert!(*gap < bound, "step {i}: loss differs by {gap:e}, and Keras from itself by less than {bound:e}");
     }
-    // Adam moves a weight by at most about 1e-3 a step, and by the *sign* of its gradient where that is tiny, so a
-    // rounding error can turn single weights by a whole step; the mean shows that all others agree to the last digits.
-    assert!(worst < 2e-3, "largest difference {worst}");
-    let mean = total / count as f64;
-    assert!(mean < 1e-6, "mean difference {mean}");
+    let (max, mean) =
+        (largest(&|r| r["weights_max"].as_f64().unwrap()), largest(&|r| r["weights_mean"].as_f64().unwrap()));
+    assert!(ours.weights_max < 1.5 * max, "a weight differs by {:e}, in Keras by {max:e}", ours.weights_max);
+    assert!(
+        ours.weights_mean < 1.5 * mean,
+        "weights differ by {:e} in the mean, in Keras by {mean:e}",
+        ours.weights_mean
+    );
+}
+
+/// Where no rounding decides otherwise, ten steps of up to 1e-3 for each weight end within 2e-6 of Keras.
+///
+/// The bounds are about twice what is found; a wrong gradient or a wrong Adam moves them a hundredfold.
+#[test]
+fn a_neighbour_of_the_golden_weights_takes_the_golden_trajectory() {
+    let train = data::load("mnist").unwrap().train;
+    let nearest = (1..=16)
+        .map(|seed| gaps(&*train, 3e-7, seed))
+        .min_by(|a, b| a.weights_max.total_cmp(&b.weights_max))
+        .expect("sixteen runs");
+    assert!(nearest.weights_max < 5e-6, "a weight differs by {:e}", nearest.weights_max);
+    assert!(nearest.weights_mean < 1e-7, "weights differ by {:e} in the mean", nearest.weights_mean);
+    let worst = nearest.losses.into_iter().fold(0.0, f64::max);
+    assert!(worst < 3e-6, "a loss differs by {worst:e}");
 }

@@ -82,7 +82,7 @@ impl Swept {
             Pass::Forward => g.ic_per_group(),
             _ => g.oc_per_group(),
         };
-        let terms = sweep.phases.iter().map(|phase| phase.taps.len() * depth).sum();
+        let terms = sweep.phases.iter().map(|phase| phase.terms.len()).sum();
         let vectors = columns.iter().map(|c| c.kind.vectors()).max().unwrap_or(1);
         let columns = columns.into_iter().map(|c| (c.kind.function(isa), c)).map(|(f, c)| (c, f)).collect();
         let (pieces, cuts) = (sweep.pieces(), sweep.cuts());
@@ -140,15 +140,15 @@ impl Swept {
             let mut panel = &panels[i * self.terms * self.stride..][..self.terms * width];
             let bias = finish.bias.get(i * self.stride..(i + 1) * self.stride).unwrap_or(&[]);
             for (phase, rows) in self.sweep.phases.iter().zip(&block.tables) {
-                let (b, rest) = panel.split_at(phase.taps.len() * self.depth * width);
+                let (b, rest) = panel.split_at(phase.terms.len() * width);
                 panel = rest;
                 tile(&mut Job {
                     a: source,
                     a_shift: column.from,
                     rows,
                     live: rows.len() / self.sweep.images * piece.images,
-                    segments: &phase.segments,
-                    count: phase.segments.count(),
+                    terms: &phase.terms,
+                    count: phase.terms.len(),
                     b,
                     b_step: width,
                     out,

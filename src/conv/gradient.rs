@@ -9,7 +9,7 @@
 
 use super::direct::Column;
 use super::sweep::{Piece, Setup, Sweep};
-use super::tile::{Job, Kind, Row, Rows, Segments, TileFn};
+use super::tile::{Job, Kind, Row, Rows, Terms, TileFn};
 use super::{Fused, Geometry, Kernel, Machine, Pass, Work};
 use crate::parallel::Team;
 use crate::simd::Isa;
@@ -18,6 +18,8 @@ use crate::simd::Isa;
 const GROUPS: usize = 8;
 // Numbers of all groups' `dw` together, above which rows are cut instead.
 const PARTIAL: usize = 1 << 20;
+// Numbers of a block of `dw` that stay in the second-level cache from one piece to the next.
+const BLOCK: usize = 128 << 10;
 // Multiply-adds below which nothing is cut.
 const WHOLE: u64 = 1 << 20;
 
@@ -27,7 +29,8 @@ pub(super) struct Gradient {
     oc: usize,
     sweep: Sweep,
     pieces: Vec<Piece>,
-    segments: Vec<Segments>,
+    /// For each block of output rows, where its pixels read.
+    terms: Vec<Terms>,
     /// For each block of rows, where they read and write.
     tables: Vec<Rows>,
     columns: Vec<(Column, TileFn)>,
@@ -54,7 +57,7 @@ impl Gradient {
         let rows = rows_of_block(g, groups, &columns, isa);
         let tables = (0..terms).step_by(rows).map(|k| table(g, &sweep, k..(k + rows).min(terms)));
         let tables = tables.collect::<Result<Vec<_>, String>>()?;
-        let segments = sweep.blocks.iter().map(|block| sweep.pixel_segments(block)).collect::<Result<_, _>>()?;
+        let pixels = sweep.blocks.iter().map(|block| sweep.pixel_terms(block)).collect::<Result<_, _>>()?;
         let starts = (0..groups).flat_map(|group| (0..terms).step_by(rows).map(move |k| group * len + k * g.oc));
         let cuts = starts.chain([groups * len]).collect();
         let longest = pieces.iter().map(|piece| sweep.pixels(*piece)).max().unwrap_or(0);
@@ -62,7 +65,7 @@ impl Gradient {
         let padded = if in_place { 0 } else { longest * 2 * isa.lanes() };
         let columns = columns.into_iter().map(|c| (c.kind.function(isa), c)).map(|(f, c)| (c, f)).collect();
         let (threads, oc, lanes) = (machine.threads, g.oc, isa.lanes());
-        Ok(Self { threads, oc, sweep, pieces, segments, tables, columns, share, groups, cuts, len, lanes, padded })
+        Ok(Self { threads, oc, sweep, pieces, terms: pixels, tables, columns, share, groups, cuts, len, lanes, padded })
     }
 
     // One chunk: the sum over a group's pieces for a block of rows.
@@ -80,8 +83,8 @@ impl Gradient {
                     a_shift: column.from,
                     rows,
                     live: rows.len(),
-                    segments: &self.segments[piece.block],
-                    count: self.sweep.runs(*piece),
+                    terms: &self.terms[piece.block],
+                    count: self.sweep.pixels(*piece),
                     b,
                     b_step,
                     out,
@@ -110,9 +113,9 @@ impl Gradient {
     }
 }
 
-// How many rows a block has: all, unless there are too few groups of images to share the work.
+// How many rows a block has: all, unless there are too few groups of images to share the work, or too many rows.
 fn rows_of_block(g: &Geometry, groups: usize, columns: &[Column], isa: Isa) -> usize {
-    let blocks = if g.mul_adds() < WHOLE { 1 } else { GROUPS.div_ceil(groups) };
+    let blocks = if g.mul_adds() < WHOLE { 1 } else { GROUPS.div_ceil(groups).max(g.w_len() / BLOCK) };
     let height = columns.iter().map(|c| c.kind.height(isa)).max().unwrap_or(1);
     g.terms().div_ceil(blocks).next_multiple_of(height)
 }

@@ -7,9 +7,9 @@
 //!         └ tile      the inner loop, in registers; the instance was chosen by `choose`
 //! ```
 //!
-//! The algorithms, the fastest first, each in a file of its own: [`Depthwise`](self#algorithms) (a channel meets its own
-//! filter), direct (register tiles on a padded strip), lowered (im2col and a matrix product) and the reference (plain
-//! loops), which is last and takes everything. Each may refuse a pass with a reason, which the plan's report keeps.
+//! The algorithms, the preferred first, each in a file of its own: depthwise (a channel meets its own filter), direct
+//! (register tiles on a padded strip), lowered (im2col and a matrix product) and the reference (plain loops), which is
+//! last and takes everything. Each may refuse a pass with a reason, which the plan's report keeps.
 //! A 1x1 convolution and a dense layer are direct ones whose input needs no padding: it is then read in place.
 //!
 //! # Algorithms

@@ -12,11 +12,15 @@
 //! with the padding written out, so that the inner loop meets no border; a source without padding is read in place.
 
 use super::geometry::Axis;
-use super::tile::{Row, Rows, Segments};
+use super::tile::{Row, Rows, Terms};
 use super::{Geometry, Pass};
 
-// Numbers of a strip: with the weights of a panel it stays in the second-level cache.
+// Numbers of a strip: it stays in the second-level cache beside a panel of weights.
 const STRIP: usize = 48 << 10;
+// Columns of a panel: where its weights are more than a strip, strips may be as large, so that weights serve longer.
+const PANEL: usize = 32;
+// Tiles that a panel of weights should serve before the next one replaces it.
+const TILES: usize = 14;
 // Multiply-adds of a piece: some 20 microseconds.
 const PIECE: u64 = 2 << 20;
 // Pieces that a pass should at least have, so that threads finish together.
@@ -87,8 +91,8 @@ pub(super) struct Phase {
     lines: [Line; 2],
     /// Kernel elements `[kh, kw]`, in the order of the sum.
     pub taps: Vec<[usize; 2]>,
-    /// Where they read.
-    pub segments: Segments,
+    /// Where each channel of each of them reads.
+    pub terms: Terms,
 }
 
 /// Rows of the output of one image, and the rows of the source that they need.
@@ -118,8 +122,27 @@ pub(super) struct Setup {
     pub wide: bool,
     /// f32 lanes of a vector.
     pub lanes: usize,
-    /// Rows of a tile.
+    /// Output pixels of a tile; 1 for the gradient to the weights, whose cut must not depend on the instruction set.
     pub height: usize,
+}
+
+/// What decides how large pieces are.
+struct Cut {
+    /// Numbers of the strip of an image, and how many a strip may have.
+    strip: usize,
+    budget: usize,
+    /// Rows of the output between two of the same phase.
+    every: usize,
+    /// Output pixels of a tile.
+    tile: usize,
+}
+
+impl Cut {
+    // Whether a piece of so many pixels wastes much of its last tile, or uses weights too few times.
+    fn grows(&self, pixels: usize) -> bool {
+        let wasteful = pixels.next_multiple_of(self.tile) * 20 > pixels * 21;
+        wasteful || self.tile > 1 && pixels < TILES * self.tile
+    }
 }
 
 /// See the head of this file.
@@ -170,7 +193,11 @@ impl Sweep {
             blocks: Vec::new(),
         };
         let every = lines[0].first().map_or(1, |line| line.every);
-        let rows = sweep.cut((spans[0].1 - spans[0].0) as usize, every, g.mul_adds() / g.n as u64, setup.height);
+        // The cut does not ask whether the source is read in place, which differs between instruction sets.
+        let [height, width] = spans.map(|(start, end)| (end - start) as usize);
+        let weights = if setup.height > 1 { g.h.kernel * g.w.kernel * depth * PANEL } else { 0 };
+        let cut = Cut { strip: height * width * src[2], budget: STRIP.max(weights), every, tile: setup.height };
+        let rows = sweep.cut(&cut, g.mul_adds() / g.n as u64);
         for h in &lines[0] {
             for w in &lines[1] {
                 sweep.phases.push(sweep.phase([h, w], depth)?);
@@ -183,42 +210,32 @@ impl Sweep {
     }
 
     // Settles how many images a piece has, and returns how many rows of the output a block has.
-    fn cut(&mut self, height: usize, every: usize, mul_adds: u64, tile: usize) -> usize {
-        let strip = height * self.columns * self.src[2];
+    fn cut(&mut self, cut: &Cut, mul_adds: u64) -> usize {
         let useful = (mul_adds / PIECE) as usize;
-        let blocks = strip.div_ceil(STRIP).max(PIECES.div_ceil(self.n).min(useful)).clamp(1, self.out[0]);
+        let blocks = cut.strip.div_ceil(cut.budget).max(PIECES.div_ceil(self.n).min(useful)).clamp(1, self.out[0]);
         if blocks == 1 {
             let pixels = self.out[0] * self.out[1];
-            let wasteful = |images: usize| {
-                let rows = images * pixels;
-                rows.next_multiple_of(tile) * 20 > rows * 21
-            };
             let small = |images: usize| images as u64 * mul_adds < PIECE;
             while self.images * 2 <= self.n
-                && self.images * 2 * strip <= STRIP
-                && (small(self.images) || wasteful(self.images) && self.n / (self.images * 2) >= PIECES)
+                && self.images * 2 * cut.strip <= cut.budget
+                && (small(self.images) || cut.grows(self.images * pixels) && self.n / (self.images * 2) >= PIECES / 2)
             {
                 self.images *= 2;
             }
         }
-        self.out[0].div_ceil(blocks).next_multiple_of(every).min(self.out[0])
+        self.out[0].div_ceil(blocks).next_multiple_of(cut.every).min(self.out[0])
     }
 
     fn phase(&self, [h, w]: [&Line; 2], depth: usize) -> Result<Phase, String> {
-        let pitch = self.columns * self.src[2];
-        // Neighbouring taps of a row are one run, unless other groups' channels lie between them.
-        let merged = depth == self.src[2] && w.taps.windows(2).all(|t| t[0].offset + 1 == t[1].offset);
-        let mut starts = Vec::new();
-        for tap in &h.taps {
-            let row = (tap.offset - h.lowest()) as usize * pitch;
-            let count = if merged { w.taps.len().min(1) } else { w.taps.len() };
-            for tap in &w.taps[..count] {
-                starts.push(table(row + (tap.offset - w.lowest()) as usize * self.src[2])?);
+        let (mut taps, mut terms) = (Vec::new(), Vec::new());
+        for (row, column) in h.taps.iter().flat_map(|h| w.taps.iter().map(move |w| (h, w))) {
+            taps.push([row.k, column.k]);
+            let [y, x] = [row.offset - h.lowest(), column.offset - w.lowest()].map(|o| o as usize);
+            for channel in 0..depth {
+                terms.push(self.tap_at([y, x], channel)?);
             }
         }
-        let len = if merged { depth * w.taps.len() } else { depth };
-        let taps = h.taps.iter().flat_map(|h| w.taps.iter().map(|w| [h.k, w.k])).collect();
-        Ok(Phase { lines: [h.clone(), w.clone()], taps, segments: Segments::new(starts, len, 1) })
+        Ok(Phase { lines: [h.clone(), w.clone()], taps, terms: Terms::new(terms) })
     }
 
     fn block(&self, rows: std::ops::Range<usize>) -> Result<Block, String> {
@@ -292,24 +309,20 @@ impl Sweep {
         piece.images * self.blocks[piece.block].rows.len() * self.out[1]
     }
 
-    /// The rows of output of a piece as runs of a reduction over pixels (forward sweeps alone), for the gradient to
-    /// the weights: a run for each row.
-    pub fn pixel_segments(&self, block: &Block) -> Result<Segments, String> {
+    /// The output pixels of a block as terms of a sum (forward sweeps alone), for the gradient to the weights.
+    pub fn pixel_terms(&self, block: &Block) -> Result<Terms, String> {
         let [h, w] = &self.phases[0].lines;
         let column = (w.lowest() - self.left) as usize * self.src[2];
-        let mut starts = Vec::new();
+        let mut terms = Vec::new();
         for image in 0..self.images {
             for i in block.rows.clone() {
                 let row = self.row_at(block, (i * h.step) as isize + h.lowest());
-                starts.push(table(image * self.image_len(block) + row + column)?);
+                for j in 0..self.out[1] {
+                    terms.push(table(image * self.image_len(block) + row + column + j * w.step * self.src[2])?);
+                }
             }
         }
-        Ok(Segments::new(starts, self.out[1], w.step * self.src[2]))
-    }
-
-    /// Runs of [`Sweep::pixel_segments`] that a piece has.
-    pub fn runs(&self, piece: Piece) -> usize {
-        piece.images * self.blocks[piece.block].rows.len()
+        Ok(Terms::new(terms))
     }
 
     /// How far a kernel element and a channel lie from the first ones in the source of a piece.

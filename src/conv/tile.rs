@@ -3,10 +3,10 @@
 //! A tile holds `P` rows by `V` vectors of sums in registers and runs over a reduction,
 //!
 //! ```text
-//! acc[p][v] += a[rows[p].a + segment + i * a_step] * b[...][v]      for each segment, for i in 0..len
+//! acc[p][v] += a[rows[p].a + terms[t]] * b[t * b_step][v]      for each term t, in order
 //! ```
 //!
-//! where `b` moves on by `b_step` with each term. The three passes differ only in what rows, columns and terms are:
+//! The three passes differ only in what rows, columns and terms are:
 //!
 //! | pass | rows | columns | terms |
 //! |---|---|---|---|
@@ -15,8 +15,8 @@
 //! | gradient to the weights | `kh kw ic` | output channels | output pixels |
 //!
 //! A *wide* tile reads a vector of `a` instead of one number: column `v` of row `p` then meets its own channel
-//! (depthwise convolution). Where a row starts is a table made at compile time, so a tile runs across the ends of
-//! rows and images.
+//! (depthwise convolution). Where rows and terms lie are tables, made when the kernel is: so a tile runs across the
+//! ends of rows and images, and the loop over terms has no inner loop that ends every few terms.
 //!
 //! Reads are not checked one by one, since an index that the compiler cannot bound keeps the sums out of the
 //! registers (5 instead of 230 GFLOP/s). [`Job::check`] bounds them all before the loop.
@@ -124,24 +124,35 @@ fn largest(rows: &[Row]) -> Row {
     rows.iter().fold(Row::default(), |m, r| Row { a: m.a.max(r.a), out: m.out.max(r.out) })
 }
 
-/// Where the runs of a reduction start, relative to a row; each has `len` terms that lie `step` apart.
+/// Where the terms of a sum read, relative to a row.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Segments {
-    starts: Vec<u32>,
-    len: usize,
-    step: usize,
+pub(crate) struct Terms {
+    // One more than there are terms: the loop reads the next place while it still works on the last.
+    at: Vec<u32>,
+    max: u32,
 }
 
-impl Segments {
-    /// A table of these segments.
-    pub fn new(starts: Vec<u32>, len: usize, step: usize) -> Self {
-        Self { starts, len, step }
+impl Terms {
+    /// A table of these terms.
+    pub fn new(mut at: Vec<u32>) -> Self {
+        let max = farthest(&at);
+        at.push(0);
+        Self { at, max }
     }
 
-    /// The number of segments.
-    pub fn count(&self) -> usize {
-        self.starts.len()
+    /// The number of terms.
+    pub fn len(&self) -> usize {
+        self.at.len() - 1
     }
+
+    // The farthest of the first `count` terms.
+    fn max(&self, count: usize) -> u32 {
+        if count == self.len() { self.max } else { farthest(&self.at[..count]) }
+    }
+}
+
+fn farthest(at: &[u32]) -> u32 {
+    at.iter().fold(0, |max, at| max.max(*at))
 }
 
 /// One call of a tile function: a run of tiles that share their columns.
@@ -152,8 +163,8 @@ pub(crate) struct Job<'a> {
     /// The rows, and how many of them count.
     pub rows: &'a Rows,
     pub live: usize,
-    /// The reduction, and how many of its segments count.
-    pub segments: &'a Segments,
+    /// The terms of the sums, and how many of them count.
+    pub terms: &'a Terms,
     pub count: usize,
     /// One vector or two for each term, `b_step` apart.
     pub b: &'a [f32],
@@ -172,19 +183,16 @@ pub(crate) struct Job<'a> {
 impl Job<'_> {
     /// Bounds every read and write of a run with tiles of `columns` columns; a wide tile reads `columns` of `a` too.
     fn check(&self, columns: usize, wide: bool) {
-        let Self { rows, segments, .. } = self;
-        let starts = &segments.starts[..self.count];
-        let terms = self.count * segments.len;
-        assert!(self.live <= rows.len() && self.width <= columns);
+        let Self { rows, terms, .. } = self;
+        assert!(self.live <= rows.len() && self.count <= terms.len() && self.width <= columns);
         if self.live == 0 {
             return;
         }
         let max = rows.max(self.live);
-        if terms > 0 {
-            let far = starts.iter().fold(0, |m, s| m.max(*s)) as usize + (segments.len - 1) * segments.step;
+        if self.count > 0 {
             let read = if wide { columns } else { 1 };
-            assert!(self.a_shift + max.a as usize + far + read <= self.a.len());
-            assert!((terms - 1) * self.b_step + columns <= self.b.len());
+            assert!(self.a_shift + max.a as usize + terms.max(self.count) as usize + read <= self.a.len());
+            assert!((self.count - 1) * self.b_step + columns <= self.b.len());
         }
         assert!(self.out_shift + max.out as usize + self.width <= self.out.len());
         assert!(self.bias.is_empty() || self.bias.len() >= columns);
@@ -324,26 +332,26 @@ fn reduce<T: Vector, const LANES: usize, const P: usize, const V: usize, const W
     rows: &[Row; P],
     mut acc: Sums<T, P, V>,
 ) -> Sums<T, P, V> {
-    let Segments { starts, len, step } = job.segments;
     let start = job.a.as_ptr().wrapping_add(job.a_shift);
     let a: [*const f32; P] = std::array::from_fn(|p| start.wrapping_add(rows[p].a as usize));
     let mut b = job.b.as_ptr();
-    for segment in &starts[..job.count] {
-        let mut at = *segment as usize;
-        for _ in 0..*len {
-            // SAFETY: `Job::check` bounded the reads of every row, segment and term, of `b` as of `a`.
-            unsafe {
-                let columns: [T; V] = std::array::from_fn(|v| T::read(b.add(v * LANES)));
-                for p in 0..P {
-                    let value = if WIDE { T::read(a[p].add(at)) } else { T::splat(*a[p].add(at)) };
-                    for v in 0..V {
-                        acc[p][v] = value.mul_add(columns[v], acc[p][v]);
-                    }
+    let (mut at, following) = (job.terms.at[0] as usize, &job.terms.at[1..=job.count]);
+    // The place of the next term is read before it is needed: if it were read where it is used, the compiler would
+    // hoist all reads of `a` above the sums and spill half of them.
+    for next in following {
+        // SAFETY: `Job::check` bounded the reads of every row and term, of `b` as of `a`.
+        unsafe {
+            let columns: [T; V] = std::array::from_fn(|v| T::read(b.add(v * LANES)));
+            for p in 0..P {
+                let from = a[p].add(at);
+                let value = if WIDE { T::read(from) } else { T::splat(*from) };
+                for v in 0..V {
+                    acc[p][v] = value.mul_add(columns[v], acc[p][v]);
                 }
             }
-            at += step;
-            b = b.wrapping_add(job.b_step);
         }
+        at = *next as usize;
+        b = b.wrapping_add(job.b_step);
     }
     acc
 }
@@ -356,9 +364,9 @@ fn finish<T: Vector, const LANES: usize, const P: usize, const V: usize>(
     if !job.bias.is_empty() {
         // SAFETY: `Job::check` made sure that the bias is as wide as the tile.
         let bias: [T; V] = std::array::from_fn(|v| unsafe { T::read(job.bias.as_ptr().add(v * LANES)) });
-        for p in 0..P {
-            for v in 0..V {
-                acc[p][v] = acc[p][v].add(bias[v]);
+        for sums in &mut acc {
+            for (sum, bias) in sums.iter_mut().zip(bias) {
+                *sum = sum.add(bias);
             }
         }
     }
@@ -373,9 +381,9 @@ fn finish<T: Vector, const LANES: usize, const P: usize, const V: usize>(
 
 #[inline(always)]
 fn map<T: Vector, const P: usize, const V: usize>(mut acc: Sums<T, P, V>, f: impl Fn(T) -> T) -> Sums<T, P, V> {
-    for p in 0..P {
-        for v in 0..V {
-            acc[p][v] = f(acc[p][v]);
+    for sums in &mut acc {
+        for sum in sums {
+            *sum = f(*sum);
         }
     }
     acc
@@ -400,10 +408,10 @@ fn store<T: Vector, const LANES: usize, const P: usize, const V: usize>(
     acc: Sums<T, P, V>,
 ) {
     let out = job.out.as_mut_ptr().wrapping_add(job.out_shift);
-    for p in 0..P {
-        for v in 0..V {
+    for (row, sums) in rows.iter().zip(&acc) {
+        for (v, sum) in sums.iter().enumerate() {
             // SAFETY: `Job::check` bounded what all rows write, which is `V * LANES` numbers each.
-            unsafe { acc[p][v].write(out.add(rows[p].out as usize + v * LANES)) };
+            unsafe { sum.write(out.add(row.out as usize + v * LANES)) };
         }
     }
 }
@@ -431,11 +439,9 @@ fn store_part<T: Vector, const LANES: usize, const P: usize, const V: usize>(
     acc: Sums<T, P, V>,
 ) {
     let mut padded = [[[0.0; LANES]; V]; P];
-    for p in 0..P {
-        for v in 0..V {
-            // SAFETY: each array holds `LANES` numbers.
-            unsafe { acc[p][v].write(padded[p][v].as_mut_ptr()) };
-        }
+    for (to, sum) in padded.as_flattened_mut().iter_mut().zip(acc.as_flattened()) {
+        // SAFETY: each array holds `LANES` numbers.
+        unsafe { sum.write(to.as_mut_ptr()) };
     }
     for (row, from) in rows.iter().zip(&padded) {
         let to = &mut job.out[job.out_shift + row.out as usize..][..job.width];
