@@ -6,9 +6,9 @@ use clap::{Args, Parser, Subcommand};
 
 const EXAMPLES: &str = "\
 Start here:
-  striate train mnist                          train a network on the digits that the program carries
-  striate evaluate runs/mnist-1 mnist          how good is it on the test set?
-  striate predict runs/mnist-1 digit.png       which digit is on my picture?
+  striate train mnist                      a network for the digits that the program carries
+  striate evaluate runs/mnist-1            how good is it on the test set?
+  striate predict runs/mnist-1 digit.png   which digit is on my picture?
 
 Exit codes: 0 done; 1 failed; 2 an argument is wrong; 130 stopped with Ctrl-C (go on with --resume).
 STRIATE_ISA=avx2 runs on a lesser instruction set; STRIATE_LOG=debug shows what is planned.";
@@ -31,7 +31,7 @@ pub enum Command {
     Predict(PredictArgs),
     /// Show the layers of a model: shapes and parameters
     Summary(SummaryArgs),
-    /// Check every operation of a model: forward against the plain formula, gradients against finite differences
+    /// Prove each operation of a model: outputs by the plain formula, gradients by finite differences
     Check(CheckArgs),
     /// List the networks that the program knows
     Models(ListArgs),
@@ -51,17 +51,23 @@ pub struct MachineArgs {
 
 const TRAIN_EXAMPLES: &str = "\
 Examples:
-  striate train mnist                                        5 epochs of the Keras network of the notes
-  striate train mnist --model simple-convnet                 10,000 updates of plain SGD
-  striate train mnist --model simple-convnet --optimizer adam --learning-rate 0.001 --updates 12000
-  striate summary keras-mnist --toml > net.toml              a network as a text file ...
-  striate train mnist --model net.toml                       ... trains the same way
-  striate train --resume runs/mnist-1                        go on after Ctrl-C, a crash or a power cut
+  5 epochs of a small network that Keras users know:
+    striate train mnist
+  10,000 updates of plain SGD, or as many as you like with another optimiser:
+    striate train mnist --model simple-convnet
+    striate train mnist --model simple-convnet --optimizer adam --lr 0.001 --updates 12000
+  A network as a text file, to be changed and trained:
+    striate summary keras-mnist --toml > net.toml
+    striate train mnist --model net.toml
+  Your own images, in a sub-folder for each class:
+    striate train photos --model net.toml --validate test
+  Go on after Ctrl-C, a crash or a power cut:
+    striate train --resume runs/mnist-1
 
 The same seed gives the same weights, to the bit, for any number of threads, and after a resume.";
 
 #[derive(Debug, Args)]
-#[command(after_help = TRAIN_EXAMPLES)]
+#[command(after_help = TRAIN_EXAMPLES, allow_negative_numbers = true)]
 pub struct TrainArgs {
     /// The data set: `mnist`, or a folder with IDX files or with a sub-folder of images for each class
     #[arg(required_unless_present = "resume")]
@@ -69,10 +75,10 @@ pub struct TrainArgs {
     /// The network: a name from `striate models`, or a TOML file
     #[arg(long, short, value_name = "NAME|FILE", default_value = "keras-mnist")]
     pub model: String,
-    /// Passes over the training set
+    /// Passes over the training set [default: what the network's settings say, as for all without a default here]
     #[arg(long, short, value_name = "N")]
     pub epochs: Option<u32>,
-    /// Stop after so many updates
+    /// Stop after so many updates, wherever that is in an epoch
     #[arg(long, value_name = "N")]
     pub updates: Option<u64>,
     /// Samples in a batch
@@ -81,16 +87,17 @@ pub struct TrainArgs {
     /// sgd, adagrad, adadelta, rmsprop, adam, adamw, nadam or adamax
     #[arg(long, value_name = "NAME")]
     pub optimizer: Option<String>,
-    /// The learning rate
-    #[arg(long, visible_alias = "lr", value_name = "RATE", allow_negative_numbers = true)]
+    /// The optimiser's learning rate
+    #[arg(long, visible_alias = "lr", value_name = "RATE")]
     pub learning_rate: Option<f32>,
     /// How the learning rate changes: constant, step, exponential, cosine, one_cycle or on_plateau
     #[arg(long, value_name = "NAME")]
     pub schedule: Option<String>,
-    /// The loss
+    /// categorical_crossentropy, sparse_categorical_crossentropy, binary_crossentropy or mean_squared_error
     #[arg(long, value_name = "NAME")]
     pub loss: Option<String>,
-    /// Stop when the validation loss has not fallen for so many epochs, and keep the best weights
+    /// Stop when the validation loss (without one, the training loss) has not fallen for so many epochs, and keep
+    /// the best weights
     #[arg(long, value_name = "EPOCHS")]
     pub early_stopping: Option<u32>,
     /// Measure after each epoch: on `test`, or on a share of the training set that is held out, such as 0.1
@@ -121,12 +128,19 @@ pub struct TrainArgs {
     pub machine: MachineArgs,
 }
 
+const EVALUATE_EXAMPLES: &str = "\
+Examples:
+  striate evaluate runs/mnist-1                 on the test set of what it was trained on
+  striate evaluate runs/mnist-1 --on train      on what it was trained on
+  striate evaluate model.striate photos --json  a model file on a folder, for a script";
+
 #[derive(Debug, Args)]
+#[command(after_help = EVALUATE_EXAMPLES)]
 pub struct EvaluateArgs {
     /// A model file, or a run folder
     pub model: PathBuf,
-    /// The data set: `mnist`, or a folder
-    pub data: String,
+    /// The data set: `mnist`, or a folder [default: the one that the model was trained on]
+    pub data: Option<String>,
     /// The part of the data set: test or train
     #[arg(long, value_name = "PART", default_value = "test", value_parser = ["test", "train"])]
     pub on: String,
@@ -143,7 +157,16 @@ pub struct EvaluateArgs {
     pub machine: MachineArgs,
 }
 
+const PREDICT_EXAMPLES: &str = "\
+Examples:
+  striate predict runs/mnist-1 digit.png
+  striate predict runs/mnist-1 scans/*.jpg --top 1 --json
+
+Images may have any size, grey or colour. A model of the built-in digits finds the digit on a photo itself,
+dark on light or light on dark.";
+
 #[derive(Debug, Args)]
+#[command(after_help = PREDICT_EXAMPLES)]
 pub struct PredictArgs {
     /// A model file, or a run folder
     pub model: PathBuf,

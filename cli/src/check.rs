@@ -5,26 +5,25 @@ use striate::inspect::{CheckConfig, certificate};
 use striate::{Error, ErrorKind, Result};
 
 use crate::args::CheckArgs;
-use crate::input;
+use crate::out::say;
+use crate::{input, out};
 
 pub fn run(args: &CheckArgs) -> Result<()> {
     let model = input::any_model(&args.model, args.seed)?;
     let config = CheckConfig { samples: args.samples, seed: args.seed, machine: args.machine.machine()? };
     if !args.json {
-        println!(
+        say!(
             "{}: each operation on this network's weights, in f32 on {}, against its plain formula in f64;",
             model.graph().name(),
             config.machine.isa
         );
-        println!(
-            "gradients against finite differences of that formula. Errors are relative to the largest true value.\n"
-        );
-        println!("{:<28} {:>10} {:>10} {:>10}   verdict", "layer", "output", "dx", "dw");
+        say!("gradients against finite differences of that formula. Errors are relative to the largest true value.\n");
+        say!("{:<28} {:>10} {:>10} {:>10}   verdict", "layer", "output", "dx", "dw");
     }
     let certificate = certificate(&model, &config, &mut |line| {
         if !args.json {
             let show = |v: Option<f64>| v.map_or("-".to_string(), |v| format!("{v:.1e}"));
-            println!(
+            say!(
                 "{:<28} {:>10} {:>10} {:>10}   {}",
                 line.layer,
                 show(Some(line.y)),
@@ -39,12 +38,10 @@ pub fn run(args: &CheckArgs) -> Result<()> {
         let lines: Vec<_> = certificate.lines.iter().map(|l| {
             json!({ "layer": l.layer, "class": l.class, "y": l.y, "dx": l.dx, "dw": l.dw, "tolerance": l.tolerance, "passed": l.passed })
         }).collect();
-        println!(
-            "{}",
-            json!({ "model": model.graph().name(), "passed": certificate.passed(), "worst": worst, "layers": lines })
-        );
+        let passed = certificate.passed();
+        out::json(json!({ "model": model.graph().name(), "passed": passed, "worst": worst, "layers": lines }));
     } else {
-        println!(
+        say!(
             "\nlargest error {worst:.1e}: {}",
             if certificate.passed() { "all operations are right" } else { "an operation is wrong" }
         );

@@ -4,8 +4,11 @@ use clap::CommandFactory;
 use striate::Result;
 
 use crate::args::{Cli, CompletionsArgs};
+use crate::out;
 
 pub fn run(args: &CompletionsArgs) -> Result<()> {
-    clap_complete::generate(args.shell, &mut Cli::command(), "striate", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "striate", &mut script);
+    out::raw(&script);
     Ok(())
 }

@@ -12,17 +12,25 @@ use striate::train::{EvaluateConfig, Evaluation, Loss, evaluate};
 use striate::{Error, Model};
 
 use crate::args::EvaluateArgs;
+use crate::out::say;
 use crate::progress::Bar;
-use crate::{input, stop};
+use crate::{input, out, stop};
 
 pub fn run(args: &EvaluateArgs) -> Result<()> {
     if args.batch_size == 0 {
         return Err(Error::argument("a batch of 0 samples cannot be run").with_help("give --batch-size of at least 1"));
     }
     let model = input::model(&args.model)?;
-    let split = input::data(&args.data, model.preprocess.as_ref())?;
+    let name = args.data.clone().or_else(|| input::trained_on(&model)).ok_or_else(|| {
+        Error::argument(format!("{} does not say what it was trained on", args.model.display()))
+            .with_help(format!("give a data set: striate evaluate {} mnist", args.model.display()))
+    })?;
+    let split = input::data(&name, model.preprocess.as_ref())?;
     let data = if args.on == "test" { &*split.test } else { &*split.train };
-    let result = measure(&model, data, args.batch_size, args.machine.machine()?, args.quiet || args.json)?;
+    same_classes(&model, data)?;
+    let loss = input::settings(&model).map_or_else(Loss::default, |settings| settings.loss);
+    let trial = Trial { batch_size: args.batch_size, loss: &loss, machine: args.machine.machine()? };
+    let result = measure(&model, data, trial, args.quiet || args.json)?;
     let accuracy = result.accuracy();
     if args.json {
         let (low, high) = result.confusion.accuracy_interval();
@@ -38,15 +46,15 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
             "data": data.name(), "part": args.on, "samples": result.samples, "loss": result.loss, "accuracy": accuracy,
             "accuracy_95": [low, high], "confusion": rows, "classes": classes,
         });
-        println!("{report}");
+        out::json(report);
         return Ok(());
     }
     if args.quiet {
-        println!("loss {:.4} accuracy {accuracy:.4}", result.loss);
+        say!("loss {:.4} accuracy {accuracy:.4}", result.loss);
         return Ok(());
     }
-    println!("\n{}", verdict(&format!("{} {}", data.name(), args.on), &result));
-    println!("\nWhat was taken for what:\n{}", result.confusion);
+    say!("\n{}", verdict(&format!("{} {}", data.name(), args.on), &result));
+    say!("\nWhat was taken for what:\n{}", result.confusion);
     Ok(())
 }
 
@@ -57,23 +65,27 @@ pub fn verdict(name: &str, result: &Evaluation) -> String {
         "{name}: loss {:.4}, accuracy {:.4} (95 % interval {low:.4} to {high:.4}, {} samples)",
         result.loss,
         result.accuracy(),
-        result.samples
+        out::thousands(result.samples)
     )
 }
 
+/// How a model is measured.
+pub struct Trial<'a> {
+    /// Samples in a batch.
+    pub batch_size: usize,
+    /// The loss, as in training.
+    pub loss: &'a Loss,
+    /// The machine to run on.
+    pub machine: Machine,
+}
+
 /// Evaluates with a progress line as Keras shows it: `313/313 [====] - 1s 3ms/step - loss: ... - accuracy: ...`.
-pub fn measure(
-    model: &Model,
-    data: &dyn Dataset,
-    batch_size: usize,
-    machine: Machine,
-    quiet: bool,
-) -> Result<Evaluation> {
-    let mut session = Session::new(model, machine)?;
+pub fn measure(model: &Model, data: &dyn Dataset, trial: Trial<'_>, quiet: bool) -> Result<Evaluation> {
+    let mut session = Session::new(model, trial.machine)?;
     let mut bar = Bar::new(quiet);
     let start = Instant::now();
     let flag = stop::flag();
-    let config = EvaluateConfig { loss: &Loss::default(), batch_size };
+    let config = EvaluateConfig { loss: trial.loss, batch_size: trial.batch_size };
     let result = evaluate(&mut session, data, config, &mut |done, of| {
         bar.show(done as u64, of as u64, start.elapsed().as_secs_f64(), "");
         if flag.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -82,4 +94,14 @@ pub fn measure(
     let rest = format!(" - loss: {:.4} - accuracy: {:.4}", result.loss, result.accuracy());
     bar.finish(result.steps as u64, start.elapsed().as_secs_f64(), &rest);
     Ok(result)
+}
+
+// Labels count classes; a model and a data set that count differently would be compared without sense.
+fn same_classes(model: &Model, data: &dyn Dataset) -> Result<()> {
+    if model.labels.is_empty() || model.labels == data.classes() {
+        return Ok(());
+    }
+    let (known, asked) = (input::list(&model.labels), input::list(data.classes()));
+    Err(Error::argument(format!("the model knows the classes {known}; {} has {asked}", data.name()))
+        .with_help("evaluate on data with the same classes, in the same order"))
 }

@@ -4,6 +4,7 @@ use serde_json::json;
 use striate::{Model, Result, data, zoo};
 
 use crate::args::ListArgs;
+use crate::out::{self, say};
 
 pub fn models(args: &ListArgs) -> Result<()> {
     let mut rows = Vec::new();
@@ -15,14 +16,15 @@ pub fn models(args: &ListArgs) -> Result<()> {
             json!({ "name": entry.name, "input": input.dims(), "params": params.0 + params.1, "about": entry.about }),
         );
         if !args.json {
-            println!("{:<16} {:>9} parameters  input {:?}", entry.name, params.0 + params.1, input.dims());
-            println!("{:<16} {}", "", entry.about);
+            let params = out::thousands(params.0 + params.1);
+            say!("{:<16} {params} parameters, input {:?}", entry.name, input.dims());
+            say!("{:<16} {}", "", entry.about);
         }
     }
     if args.json {
-        println!("{}", serde_json::Value::Array(rows));
+        out::json(rows.into());
     } else {
-        println!("\nTrain one with `striate train mnist --model NAME`; see its layers with `striate summary NAME`.");
+        say!("\nTrain one with `striate train mnist --model NAME`; see its layers with `striate summary NAME`.");
     }
     Ok(())
 }
@@ -34,22 +36,17 @@ pub fn data(args: &ListArgs) -> Result<()> {
             .iter()
             .map(|d| json!({ "name": d.name, "train": d.train, "test": d.test, "shape": d.dims, "classes": d.classes, "licence": d.licence, "source": d.source }))
             .collect();
-        println!("{}", serde_json::Value::Array(rows));
+        out::json(rows.into());
         return Ok(());
     }
     for d in sets {
-        println!(
-            "{:<8} {} training and {} test images {:?}, {} classes",
-            d.name,
-            d.train,
-            d.test,
-            d.dims,
-            d.classes.len()
-        );
-        println!("{:<8} {}; licence {}", "", d.source, d.licence);
+        let (train, test) = (out::thousands(d.train), out::thousands(d.test));
+        let (shape, classes) = (d.dims, d.classes.len());
+        say!("{:<8} {}: {train} training and {test} test images {shape:?}, {classes} classes", d.name, d.title);
+        say!("{:<8} {}; licence {}", "", d.source, d.licence);
     }
-    println!(
-        "\nYour own: give `striate train` a folder with the four IDX files, or with train/ and test/ of one sub-folder a class."
+    say!(
+        "\nYour own: give `striate train` a folder with the four IDX files, or with one sub-folder of images per class\n(in train/ and test/, or without them: then a fifth of each class is the test set)."
     );
     Ok(())
 }

@@ -9,7 +9,9 @@ mod check;
 mod completions;
 mod evaluate;
 mod input;
+mod job;
 mod list;
+mod out;
 mod predict;
 mod progress;
 mod run_folder;
@@ -43,7 +45,7 @@ fn main() -> ExitCode {
         Command::Data(args) => list::data(args),
         Command::Completions(args) => completions::run(args),
     };
-    match result {
+    match result.and_then(|()| out::finish()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
@@ -51,9 +53,9 @@ fn main() -> ExitCode {
 
 // One error, one remedy, one exit code: 2 for a bad argument (as for a bad flag), 130 for a stop, 1 for the rest.
 fn fail(error: &Error) -> ExitCode {
-    eprintln!("error: {}", error.message());
+    out::complain(format_args!("error: {}", error.message()));
     if let Some(help) = error.help() {
-        eprintln!("  help: {help}");
+        out::complain(format_args!("  help: {help}"));
     }
     match error.kind() {
         ErrorKind::Stopped => ExitCode::from(STOPPED),

@@ -8,7 +8,8 @@ use striate::session::Session;
 use striate::{Error, Model, Result};
 
 use crate::args::PredictArgs;
-use crate::input;
+use crate::out::say;
+use crate::{input, out};
 
 pub fn run(args: &PredictArgs) -> Result<()> {
     if args.top == 0 {
@@ -25,7 +26,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let mut answers = Vec::new();
     for (path, x) in args.images.iter().zip(&inputs) {
         session.infer(x, 1)?;
-        let top = best(&session.output(), args.top);
+        let top = best(&both(&session.output()), args.top);
         if args.json {
             let top: Vec<_> =
                 top.iter().map(|(i, p)| json!({ "class": label(&model, *i), "probability": p })).collect();
@@ -33,18 +34,30 @@ pub fn run(args: &PredictArgs) -> Result<()> {
         } else {
             let top: Vec<String> =
                 top.iter().map(|(i, p)| format!("{} {:.2} %", label(&model, *i), p * 100.0)).collect();
-            println!("{}: {}", path.display(), top.join(", "));
+            say!("{}: {}", path.display(), top.join(", "));
         }
     }
     if args.json {
-        println!("{}", serde_json::Value::Array(answers));
+        out::json(answers.into());
     }
     Ok(())
 }
 
 fn read(path: &Path, preprocess: &Preprocess) -> Result<Vec<f32>> {
+    if path.is_dir() {
+        return Err(Error::argument(format!("{} is a folder, not an image", path.display()))
+            .with_help(format!("give its files: {}", path.join("*.png").display())));
+    }
     let image = Image::open(path)?;
     preprocess.apply(&image).map_err(|e| e.within(path.display()))
+}
+
+// One output `p` stands for the two classes `1 - p` and `p`.
+fn both(output: &[f32]) -> Vec<f32> {
+    match output {
+        [p] => vec![1.0 - p, *p],
+        _ => output.to_vec(),
+    }
 }
 
 // The `k` most probable classes; of equal ones the first comes first.

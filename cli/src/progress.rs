@@ -1,9 +1,11 @@
 //! Progress as Keras shows it: one line that is drawn over and over on a terminal, plain lines elsewhere.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-const WIDTH: u64 = 30;
+use crate::out::{self, say};
+
+const FULL: usize = 30;
 const REDRAW: Duration = Duration::from_millis(50);
 
 /// A progress line on standard output.
@@ -17,13 +19,14 @@ pub struct Bar {
 impl Bar {
     /// A bar that is drawn unless `quiet`.
     pub fn new(quiet: bool) -> Self {
-        Self { live: std::io::stdout().is_terminal(), quiet, drawn: None, width: 0 }
+        let dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
+        Self { live: std::io::stdout().is_terminal() && !dumb, quiet, drawn: None, width: 0 }
     }
 
     /// Prints a line of its own.
     pub fn line(&mut self, text: &str) {
         if !self.quiet {
-            println!("{text}");
+            say!("{text}");
         }
     }
 
@@ -33,7 +36,7 @@ impl Bar {
         if self.live && !self.quiet && due {
             self.drawn = Some(Instant::now());
             let left = seconds / done.max(1) as f64 * (of - done) as f64;
-            self.draw(&format!("{} - ETA: {}{rest}", bar(done, of), duration(left)));
+            self.draw(done, of, &format!(" - ETA: {}{rest}", duration(left)));
         }
     }
 
@@ -43,35 +46,46 @@ impl Bar {
             return;
         }
         let per_step = seconds * 1e3 / of.max(1) as f64;
-        self.draw(&format!("{} - {}s {}/step{rest}", bar(of, of), seconds.round(), step_time(per_step)));
-        println!();
+        self.draw(of, of, &format!(" - {}s {}/step{rest}", seconds.round(), step_time(per_step)));
+        say!("");
         (self.drawn, self.width) = (None, 0);
     }
 
     /// Leaves the unfinished line as it is.
     pub fn abandon(&mut self) {
         if self.live && !self.quiet && self.drawn.take().is_some() {
-            println!();
+            say!("");
         }
     }
 
     // Writes over what is there; a shorter line is filled up with blanks.
-    fn draw(&mut self, line: &str) {
+    fn draw(&mut self, done: u64, of: u64, rest: &str) {
+        if !self.live {
+            return out::raw(format!("{}{rest}", bar(done, of, FULL)).as_bytes());
+        }
+        let line = fitted(done, of, rest, columns());
         let len = line.chars().count();
-        let start = if self.live { "\r" } else { "" };
-        let fill = if self.live { self.width.saturating_sub(len) } else { 0 };
-        print!("{start}{line}{}", " ".repeat(fill));
+        out::raw(format!("\r{line}{}", " ".repeat(self.width.saturating_sub(len))).as_bytes());
         self.width = len;
-        // A closed pipe is noticed when the result is printed.
-        let _ = std::io::stdout().flush();
     }
 }
 
+// A line that wraps cannot be drawn over: on a narrow terminal the bar is shorter, or the rest is cut.
+fn fitted(done: u64, of: u64, rest: &str, columns: usize) -> String {
+    let around = bar(done, of, 0).chars().count() + rest.chars().count();
+    let full = columns.saturating_sub(around + 1).min(FULL);
+    let line = format!("{}{rest}", bar(done, of, full));
+    if done < of { line.chars().take(columns.saturating_sub(1)).collect() } else { line }
+}
+
+fn columns() -> usize {
+    terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0))
+}
+
 // `469/938 [==============>...............]`
-fn bar(done: u64, of: u64) -> String {
+fn bar(done: u64, of: u64, full: usize) -> String {
     let digits = of.to_string().len();
-    let filled = (WIDTH * done / of.max(1)) as usize;
-    let full = WIDTH as usize;
+    let filled = (full as u64 * done / of.max(1)) as usize;
     let body = match filled {
         _ if done >= of => "=".repeat(full),
         0 => ".".repeat(full),
@@ -100,9 +114,19 @@ mod tests {
 
     #[test]
     fn bar_looks_like_that_of_keras() {
-        assert_eq!(bar(938, 938), "938/938 [==============================]");
-        assert_eq!(bar(469, 938), "469/938 [==============>...............]");
-        assert_eq!(bar(1, 938), "  1/938 [..............................]");
+        assert_eq!(bar(938, 938, FULL), "938/938 [==============================]");
+        assert_eq!(bar(469, 938, FULL), "469/938 [==============>...............]");
+        assert_eq!(bar(1, 938, FULL), "  1/938 [..............................]");
+    }
+
+    #[test]
+    fn a_live_line_never_wraps() {
+        let rest = " - ETA: 12s - loss: 0.4170 - accuracy: 0.8669";
+        for columns in [10, 40, 60, 80, 100] {
+            assert!(fitted(469, 938, rest, columns).chars().count() < columns);
+        }
+        assert_eq!(fitted(469, 938, rest, 200), format!("{}{rest}", bar(469, 938, FULL)));
+        assert!(fitted(469, 938, rest, 80).ends_with(rest));
     }
 
     #[test]

@@ -8,6 +8,8 @@ use striate::train::{EpochLog, Evaluation, FitConfig, History};
 use striate::visual::{self, LossCurve, Picture, Scale, TrainingCurves};
 use striate::{Error, Result};
 
+use crate::out;
+
 /// The model.
 pub const MODEL: &str = "model.striate";
 /// The last checkpoint.
@@ -66,19 +68,19 @@ impl RunFolder {
     }
 
     /// The settings of the run, once at its start.
-    pub fn write_settings(&self, data: &str, model: &str, config: &FitConfig, threads: usize) -> Result<()> {
+    pub fn write_settings(&self, start: &serde_json::Value, config: &FitConfig, threads: usize) -> Result<()> {
+        let threads = if threads == 0 { striate::parallel::available() } else { threads };
         let settings = json!({
-            "data": data, "model": model, "seed": config.seed, "settings": config, "threads": threads,
-            "program": about_program(),
+            "start": start, "seed": config.seed, "settings": config, "threads": threads, "program": about_program(),
         });
-        self.write("settings.json", &format!("{settings:#}\n"))
+        self.write("settings.json", &format!("{:#}\n", out::short(settings)))
     }
 
     /// The history so far, as CSV and JSON.
     pub fn write_history(&self, epochs: &[EpochLog]) -> Result<()> {
         let history = History { epochs: epochs.to_vec(), ..History::default() };
         self.write("history.csv", &history.to_csv())?;
-        self.write("history.json", &format!("{:#}\n", json!(history)))
+        self.write("history.json", &format!("{:#}\n", out::short(json!(history))))
     }
 
     /// The curves of loss and accuracy, as SVG and PNG.

@@ -21,9 +21,6 @@
 //! Reads are not checked one by one, since an index that the compiler cannot bound keeps the sums out of the
 //! registers (5 instead of 230 GFLOP/s). [`Job::check`] bounds them all before the loop.
 
-// Loops over constant bounds are unrolled whole, and rows and columns keep their names.
-#![allow(clippy::needless_range_loop)]
-
 mod vector;
 
 use crate::simd::{Isa, Level, stamp};

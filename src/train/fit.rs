@@ -177,9 +177,7 @@ impl<'a> Fit<'a> {
     /// The data do not fit the network, a setting is out of range, the loss is no longer finite (the layer and the
     /// step are named), or a checkpoint cannot be written or read.
     pub fn run(mut self, model: &mut Model) -> Result<History> {
-        check_fit(model.graph(), self.data)?;
-        self.validation.map_or(Ok(()), |data| check_fit(model.graph(), data))?;
-        let mut trainer = Trainer::new(model, self.config.clone(), self.machine.clone())?;
+        let mut trainer = self.trainer(model)?;
         if let (true, Some(checkpoints)) = (self.resume, &self.checkpoints) {
             trainer.load_checkpoint(&checkpoints.path, self.data)?;
         }
@@ -187,6 +185,20 @@ impl<'a> Fit<'a> {
         trainer.store(model);
         result?;
         Ok(std::mem::take(&mut trainer.progress.history))
+    }
+
+    /// Whether the run could start: whoever makes a folder for it can know before.
+    ///
+    /// # Errors
+    /// The data do not fit the network, or a setting is out of range.
+    pub fn check(&self, model: &Model) -> Result<()> {
+        self.trainer(model).map(|_| ())
+    }
+
+    fn trainer(&self, model: &Model) -> Result<Trainer> {
+        check_fit(model.graph(), self.data)?;
+        self.validation.map_or(Ok(()), |data| check_fit(model.graph(), data))?;
+        Trainer::new(model, self.config.clone(), self.machine.clone())
     }
 
     fn epochs(&mut self, trainer: &mut Trainer) -> Result<()> {
@@ -261,6 +273,7 @@ impl<'a> Fit<'a> {
     }
 
     fn end_of_epoch(&mut self, trainer: &mut Trainer, index: u32, learning_rate: f32) -> Result<()> {
+        trainer.check_weights()?;
         let (val_loss, val_accuracy) = self.measure(trainer)?.unzip();
         let p = &trainer.progress;
         let samples = p.epoch_samples.max(1) as f64;
@@ -319,6 +332,8 @@ impl<'a> Fit<'a> {
     fn save(&mut self, trainer: &Trainer) -> Result<()> {
         let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
         let path = checkpoints.path.clone();
+        // Bad weights never replace good ones.
+        trainer.check_weights()?;
         trainer.save_checkpoint(&path, self.data)?;
         self.tell(&Event::Checkpoint(&path)).map(|_| ())
     }

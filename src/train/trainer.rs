@@ -171,6 +171,22 @@ impl Trainer {
         crate::session::non_finite(step, &what)
     }
 
+    /// Checks that all weights are finite: the last update may have spoilt them, and no loss has told yet.
+    ///
+    /// # Errors
+    /// A weight is infinite or not a number; the step and the parameter are named.
+    pub fn check_weights(&self) -> Result<()> {
+        for (i, (name, _)) in self.names.iter().enumerate() {
+            let bad = self.session.weights(i).iter().filter(|w| !w.is_finite()).count();
+            if bad > 0 {
+                let layer = name.split('/').next().unwrap_or(name);
+                let what = format!("layer '{layer}' has weights that are not finite ({bad} values of {name})");
+                return Err(crate::session::non_finite(self.progress.step, &what));
+            }
+        }
+        Ok(())
+    }
+
     /// Copies the weights into the model.
     pub fn store(&self, model: &mut Model) {
         self.session.store(model);
