@@ -150,7 +150,7 @@ fn say_goodbye(job: &Job, history: &History, test: &Evaluation, digest: &str) {
     }
     say!("Digest of the weights: {digest}");
     say!("\nThe run is in {folder}:");
-    FILES.iter().for_each(|(files, what)| say!("  {files:<27} {what}"));
+    FILES.iter().for_each(|(files, what)| say!("  {files:<28} {what}"));
     say!("\nNext:");
     say!("  striate predict {folder} picture.png");
     say!("  striate evaluate {folder}");
