@@ -227,6 +227,7 @@ impl Sequential {
 
     /// Adds a layer after the last one. An error is kept until the network is built.
     #[must_use]
+    #[allow(clippy::should_implement_trait)] // the name that Keras users know
     pub fn add(mut self, op: impl Into<Op>) -> Self {
         self.last = self.last.and_then(|last| self.graph.add(op, &[last]));
         self

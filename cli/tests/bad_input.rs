@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::Folder;
+use common::{Folder, grey_png};
 
 /// Trains a little, once for a test, and gives the run folder's name.
 fn trained(folder: &Folder) -> &'static str {
@@ -104,6 +104,65 @@ fn images() {
 }
 
 #[test]
+fn folders_of_images() {
+    let folder = Folder::new();
+    std::fs::create_dir_all(folder.file("none")).unwrap();
+    std::fs::create_dir_all(folder.file("empty/cat")).unwrap();
+    for (data, expect) in [
+        ("none", "no sub-folder"),
+        ("empty", "no image"),
+        ("no/such/folder", "no/such/folder"),
+        ("nosuchfolder", "give a folder that exists"),
+    ] {
+        let (_, message) = folder.fails(&["train", data]);
+        assert!(message.contains(expect), "'{expect}' is not in: {message}");
+    }
+    (0..10).for_each(|i| drop(folder.write(&format!("pets/cat/{i}.png"), grey_png(20 + i, 30, 9))));
+    let (_, message) = folder.fails(&["train", "pets"]);
+    assert!(message.contains("one class only"), "{message}");
+    // Sizes differ, some files are no images: they are named, not all of many, and training goes on.
+    (0..10).for_each(|i| drop(folder.write(&format!("pets/dog/{i}.png"), grey_png(300, 20 + i, 240))));
+    (0..14).for_each(|i| drop(folder.write(&format!("pets/dog/bad{i}.png"), "no image")));
+    let out = folder.run(&["train", "pets", "--epochs", "1", "--quiet", "--out", "run"]);
+    let warnings = common::text(&out.stderr);
+    assert!(out.status.success(), "{warnings}");
+    assert_eq!(warnings.matches("warning: left out: ").count(), 11, "{warnings}");
+    assert!(warnings.contains("bad0.png") && warnings.contains("4 more files"), "{warnings}");
+    assert!(warnings.contains("10 outputs, but the data have 2 classes"), "{warnings}");
+    let (_, message) = folder.fails(&["evaluate", "run", "mnist"]);
+    assert!(message.contains("the classes cat, dog; mnist has 0, 1"), "{message}");
+    assert!(!folder.file("runs").exists());
+}
+
+#[test]
+fn resume() {
+    let folder = Folder::new();
+    trained(&folder);
+    folder.write("other/note.txt", "no run");
+    let good = std::fs::read(folder.file("run/checkpoint.striate")).unwrap();
+    let cases: [(&[&str], &str); 5] = [
+        (&["other"], "other holds no checkpoint"),
+        (&["nowhere"], "nowhere holds no checkpoint"),
+        (&["run", "--seed", "3"], "--seed"),
+        (&["run", "--epochs", "0"], "0 epochs"),
+        (&["run", "fashion"], "the run in run is on mnist, not fashion"),
+    ];
+    for (args, expect) in cases {
+        let (code, message) = folder.fails(&[&["train", "--resume"], args].concat());
+        assert!(code == 2 && message.contains(expect), "'{expect}' is not in: {message}");
+    }
+    let mut flipped = good.clone();
+    flipped[good.len() / 2] ^= 1;
+    for bytes in [&good[..good.len() / 3], &flipped, b"", b"some text"] {
+        folder.write("run/checkpoint.striate", bytes);
+        let (code, message) = folder.fails(&["train", "--resume", "run"]);
+        assert!(code == 1 && message.contains("run/checkpoint.striate"), "{message}");
+    }
+    let (_, message) = folder.fails(&["train", "mnist", "--out", "run"]);
+    assert!(message.contains("run holds a run already") && message.contains("--resume run"), "{message}");
+}
+
+#[test]
 fn settings() {
     let folder = Folder::new();
     for (args, expect) in [
@@ -180,6 +239,11 @@ fn a_run_that_goes_bad() {
     assert_eq!(code, 1);
     assert!(message.contains("at step") && message.contains("layer '"), "{message}");
     assert!(message.contains("learning rate"), "{message}");
+    let bad = ["train", "mnist", "--limit", "2000", "--model", "residual-mnist", "--learning-rate", "3e38"];
+    let (code, message) = folder.fails(&[&bad[..], &["--checkpoint-every", "0", "--out", "good", "--quiet"]].concat());
+    assert_eq!(code, 1);
+    assert!(message.contains("the weights after step 1 are in good/checkpoint.striate"), "{message}");
+    assert!(!folder.file("good/model.striate").exists());
 }
 
 #[cfg(target_os = "linux")]

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -71,8 +72,31 @@ fn ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on() {
     }
     send("-INT", child.id());
     let mut message = String::new();
-    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut message).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut message).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{message}");
     assert!(message.contains("stopped after") && message.contains("striate train --resume run"), "{message}");
     assert!(!folder.file("run/model.striate").exists());
+}
+
+#[test]
+fn ctrl_c_during_the_last_test_loses_nothing() {
+    let folder = Folder::new();
+    let mut child = folder
+        .command(&["train", "mnist", "--limit", "500", "--epochs", "1", "--threads", "1", "--out", "run"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().starts_with("8/8 [")), "the epoch has ended");
+    send("-INT", child.id());
+    let mut message = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut message).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{message}");
+    assert!(message.contains("training is done") && message.contains("striate train --resume run"), "{message}");
+    assert!(folder.fails(&["evaluate", "run"]).1.contains("not finished"));
+    let resumed = json(&folder.ok(&["train", "--resume", "run", "--json"]));
+    let calm = folder.ok(&["train", "mnist", "--limit", "500", "--epochs", "1", "--out", "calm", "--json"]);
+    assert_eq!(resumed["digest"], json(&calm)["digest"]);
+    assert!(folder.file("run/model.striate").exists());
 }

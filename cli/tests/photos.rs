@@ -94,8 +94,7 @@ fn encode(pixels: &[u8], Look { size: [h, w], jpeg, .. }: Look) -> Vec<u8> {
     bytes
 }
 
-/// Photos are read as well as the digits of the test set themselves: at most 2 of 48 digits, and as many as the plain
-/// digits miss, are taken for another.
+/// At most 3 of 48 photos are taken for another digit; the plain digits of the test set give about 1.
 #[test]
 fn photos_are_told_as_well_as_the_digits_they_show() {
     let folder = Folder::new();

@@ -76,3 +76,11 @@ pub fn text(bytes: &[u8]) -> String {
 pub fn json(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap_or_else(|e| panic!("not JSON ({e}): {text}"))
 }
+
+/// A grey PNG of `h` by `w` pixels of one brightness.
+pub fn grey_png(h: u32, w: u32, v: u8) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let encoder = png::Encoder::new(&mut bytes, w, h);
+    encoder.write_header().unwrap().write_image_data(&vec![v; (h * w) as usize]).unwrap();
+    bytes
+}
