@@ -115,6 +115,7 @@ impl Graph {
         if inputs.is_empty() && !is_input {
             return Err(Error::argument(format!("layer '{name}' has no input")));
         }
+        op.activation().validate().map_err(|e| e.within(format_args!("layer '{name}'")))?;
         let shapes: Vec<Shape> = inputs.iter().map(|v| self.shape(*v)).collect();
         let shape = op.rule().shape(&shapes).map_err(|e| e.within(format_args!("layer '{name}'")))?;
         self.nodes.push(Node { name, op, inputs: inputs.to_vec(), shape });

@@ -15,6 +15,9 @@ use crate::rng::Rng;
 use crate::session::{Machine, Session};
 use crate::tensor::{Shape, Tensor};
 
+// Samples that `predict` runs at once, so that memory does not grow with their number.
+const PREDICT_BATCH: usize = 64;
+
 /// A parameter with its weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Param {
@@ -148,10 +151,14 @@ impl Model {
             }
         };
         let mut session = Session::new(self, Machine::default())?;
-        session.infer(x.data(), batch)?;
-        let dims: Vec<usize> =
-            std::iter::once(batch).chain(self.graph.output_shape()?.dims().iter().copied()).collect();
-        Tensor::new(&dims, session.output().to_vec())
+        let output = self.graph.output_shape()?;
+        let mut y = Vec::with_capacity(batch * output.len());
+        for x in x.data().chunks(PREDICT_BATCH * shape.len()) {
+            session.infer(x, x.len() / shape.len())?;
+            y.extend_from_slice(&session.output());
+        }
+        let dims: Vec<usize> = std::iter::once(batch).chain(output.dims().iter().copied()).collect();
+        Tensor::new(&dims, y)
     }
 
     /// Replays the golden samples: the largest difference of an output from what it was when the model was saved.
@@ -220,6 +227,7 @@ impl Sequential {
 
     /// Adds a layer after the last one. An error is kept until the network is built.
     #[must_use]
+    #[allow(clippy::should_implement_trait)] // the name that Keras users know
     pub fn add(mut self, op: impl Into<Op>) -> Self {
         self.last = self.last.and_then(|last| self.graph.add(op, &[last]));
         self

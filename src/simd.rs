@@ -1,7 +1,7 @@
 //! Instruction sets: which this CPU has, and how one body becomes an instance for each.
 //!
 //! A kernel is written once, as an `#[inline(always)]` body over plain arrays.
-//! [`stamp!`] makes an instance of it for each instruction set, and hands out a
+//! `stamp!` makes an instance of it for each instruction set, and hands out a
 //! plain function for an [`Isa`], a value that exists only if the CPU has it.
 //!
 //! All instances compute the same bits: vectors run over independent outputs,

@@ -24,7 +24,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Train a network on a data set
-    Train(TrainArgs),
+    Train(Box<TrainArgs>),
     /// Measure loss and accuracy of a model on a data set
     Evaluate(EvaluateArgs),
     /// Tell what is on a picture

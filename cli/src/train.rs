@@ -101,7 +101,7 @@ fn finish(args: &TrainArgs, job: &Job, mut model: Model, history: &History) -> R
     keep_golden(&mut model, job)?;
     let digest = input::digest(&model);
     record(&mut model, job, history, &test, &digest);
-    model.save(&job.folder.file(MODEL))?;
+    model.save(job.folder.file(MODEL))?;
     job.folder.write_history(history)?;
     let title = job.title();
     let subtitle = format!("{}; test accuracy {:.2} %", job.settings(), test.accuracy() * 100.0);

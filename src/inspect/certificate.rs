@@ -44,7 +44,7 @@ pub struct Line {
     pub dx: Option<f64>,
     /// Largest error of a gradient to a parameter.
     pub dw: Option<f64>,
-    /// What rounding alone may cost; see [`tolerance`].
+    /// What rounding alone may cost; see `tolerance`.
     pub tolerance: f64,
     /// Whether all errors are within the tolerance.
     pub passed: bool,

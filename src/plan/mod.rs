@@ -8,7 +8,7 @@
 //!
 //! After that a step allocates nothing, locks nothing, and cannot fail on a shape.
 //! Buffers are numbered: the weights first, then their gradients, then the
-//! shared ones, last the scratch; [`Plan::buffers`] gives the lengths of those.
+//! shared ones, last the scratch; `Plan::buffers` gives the lengths of those.
 
 mod adjoint;
 mod lower;

@@ -108,7 +108,7 @@ pub(super) fn check_fit(graph: &crate::Graph, data: &dyn Dataset) -> Result<()> 
         return Err(Error::shape(format!("network '{}' takes {want}, but {} has {have}", graph.name(), data.name()))
             .with_help(format!("give the network the input {:?}, or resize the images", have.dims())));
     }
-    if data.len() == 0 {
+    if data.is_empty() {
         return Err(Error::argument(format!("{} holds no samples", data.name())).with_help("give at least one image"));
     }
     let (outputs, classes) = (graph.output_shape()?, data.classes().len());

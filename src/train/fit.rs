@@ -211,11 +211,12 @@ impl<'a> Fit<'a> {
                 return self.save(trainer);
             }
         }
-        if let (Some(early), Some(best)) = (self.config.early_stopping, trainer.progress.best) {
-            if early.restore_best && best.wait > 0 {
-                trainer.restore_best()?;
-                trainer.progress.history.restored_epoch = Some(best.epoch);
-            }
+        if let (Some(early), Some(best)) = (self.config.early_stopping, trainer.progress.best)
+            && early.restore_best
+            && best.wait > 0
+        {
+            trainer.restore_best()?;
+            trainer.progress.history.restored_epoch = Some(best.epoch);
         }
         Ok(())
     }

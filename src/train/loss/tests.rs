@@ -1,3 +1,6 @@
+//! The losses against Keras in f64 (`golden/losses.json`), their gradients against differences of the twin, and
+//! what they do with short batches, bad numbers and mistakes.
+
 use serde::Deserialize;
 
 use super::*;

@@ -1,3 +1,6 @@
+//! The optimisers against the trajectories of Keras (`golden/optim.json`), and what they do with bad numbers and
+//! mistakes.
+
 use super::*;
 use crate::parallel::Pool;
 use crate::train::name_or_table;

@@ -1,0 +1,56 @@
+//! A training step allocates nothing, once its plan is compiled.
+//!
+//! One thread, so that every allocation is the step's own and none the thread pool's.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use striate::session::Machine;
+use striate::train::optim::Nadam;
+use striate::train::{Clip, FitConfig, Trainer};
+use striate::{Model, zoo};
+
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+struct Counting;
+
+// SAFETY: every call is passed on to the system's allocator unchanged; counting touches no memory of the caller.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promises are those that `System` asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations_of_a_step(network: &str) -> usize {
+    let model = Model::new(zoo::recipe(network).unwrap().graph, 0).unwrap();
+    let optimizer = Nadam::default().into();
+    let config = FitConfig { batch_size: 8, optimizer, clip: Clip::GlobalNorm(1.0), ..FitConfig::default() };
+    let mut trainer = Trainer::new(&model, config, Machine { threads: 1, ..Machine::default() }).unwrap();
+    let x: Vec<f32> = (0..8 * 784).map(|i| (i % 17) as f32 / 17.0).collect();
+    let labels = [0, 1, 2, 3, 4, 5, 6, 7];
+    // The first step compiles the plan.
+    trainer.step(&x, &labels, 1.0).unwrap();
+    let before = COUNT.load(Ordering::Relaxed);
+    for _ in 0..5 {
+        trainer.step(&x, &labels, 1.0).unwrap();
+    }
+    COUNT.load(Ordering::Relaxed) - before
+}
+
+#[test]
+fn a_step_allocates_nothing() {
+    assert!(COUNT.load(Ordering::Relaxed) > 0, "the counter counts");
+    for network in ["keras-mnist", "simple-convnet", "residual-mnist"] {
+        assert_eq!(allocations_of_a_step(network), 0, "{network}");
+    }
+}
