@@ -1,0 +1,121 @@
+//! Whole networks against their literal formula: what the plan adds to the ops (fusion, the order backward, gradients
+//! that meet at a branch, buffers that are shared) must not change a number.
+
+use striate::ops::{
+    Activation, Add, BatchNorm, Concat, Conv2D, Dense, Flatten, GlobalPool, Mode, Padding, Pool2D, Twin,
+};
+use striate::rng::Rng;
+use striate::session::{Machine, Session, TrainAt};
+use striate::{Graph, Model, Result, Shape, zoo};
+
+const BATCH: usize = 3;
+const STEP: f64 = 1e-6;
+
+/// Values that are read by several layers, twice by one, and past a view; fused and separate activations.
+fn branches() -> Result<Graph> {
+    let mut g = Graph::new("branches");
+    let x = g.input([6, 6, 2])?;
+    let stem = g.add(Conv2D::new(4, 3).padding(Padding::Same), &[x])?;
+    let stem = g.add(Activation::Relu, &[stem])?;
+    let left = g.add(Conv2D::new(4, 3).padding(Padding::Same).activation(Activation::Relu6), &[stem])?;
+    let right = g.add(Conv2D::new(4, 1).activation(Activation::Tanh), &[stem])?;
+    let sum = g.add(Add::new(), &[left, right])?;
+    let twice = g.add(Add::new(), &[sum, sum])?;
+    let norm = g.add(BatchNorm::default(), &[twice])?;
+    let both = g.add(Concat::new(), &[norm, stem, left])?;
+    let small = g.add(Pool2D::max(2), &[both])?;
+    let flat = g.add(Flatten::new(), &[small])?;
+    let mean = g.add(GlobalPool::average(), &[both])?;
+    let a = g.add(Dense::new(5).activation(Activation::Sigmoid), &[flat])?;
+    let b = g.add(Dense::new(5).activation(Activation::LeakyRelu(0.1)), &[mean])?;
+    let joined = g.add(Concat::new(), &[a, b, mean])?;
+    // A layer that the output does not use.
+    g.add_named("unused", Dense::new(7), &[joined])?;
+    g.add(Dense::new(3), &[joined])?;
+    Ok(g)
+}
+
+// The network as its layers' formulas in f64.
+fn formula(graph: &Graph, weights: &[Vec<f64>], x: &[f64]) -> Vec<f64> {
+    let mut values: Vec<Vec<f64>> = vec![x.to_vec()];
+    let mut weights = weights.iter();
+    for node in &graph.nodes()[1..] {
+        let shapes: Vec<Shape> = graph.input_shapes(node);
+        let inputs: Vec<&[f64]> = node
+            .inputs
+            .iter()
+            .map(|v| {
+                let at = graph.nodes().iter().position(|n| n.name == graph.node(*v).name).unwrap();
+                values[at].as_slice()
+            })
+            .collect();
+        let own: Vec<&[f64]> = graph.params(node).iter().map(|_| weights.next().unwrap().as_slice()).collect();
+        let last = node.op.activation();
+        let linear = node.op.with_activation(Activation::Linear).unwrap_or_else(|| node.op.clone());
+        let twin = Twin { batch: BATCH, x: &inputs, shapes: &shapes, w: &own, mode: Mode::Train, rng: Rng::new(0) };
+        let mut y = linear.rule().twin(&twin);
+        last.apply_f64(&mut y, node.shape.channels());
+        values.push(y);
+    }
+    values.pop().unwrap()
+}
+
+#[test]
+fn gradients_of_a_network_with_branches_are_those_of_its_formula() {
+    let model = Model::new(branches().unwrap(), 1).unwrap();
+    let graph = model.graph();
+    let mut rng = Rng::new(2);
+    let x: Vec<f32> = (0..BATCH * 72).map(|_| rng.normal() as f32).collect();
+    let r: Vec<f32> = (0..BATCH * 3).map(|_| rng.normal() as f32).collect();
+    let x64: Vec<f64> = x.iter().map(|v| f64::from(*v)).collect();
+    let mut w: Vec<Vec<f64>> = model.params().iter().map(|p| p.data.iter().map(|v| f64::from(*v)).collect()).collect();
+    let dot = |y: &[f64]| y.iter().zip(&r).map(|(y, r)| y * f64::from(*r)).sum::<f64>();
+    for threads in [1, 2, 3] {
+        let mut session = Session::new(&model, Machine { threads, ..Machine::default() }).unwrap();
+        let at = TrainAt { batch: BATCH, strip_head: true, rng: Rng::new(0) };
+        let y = session.train(&x, at, |_, y, dy| {
+            dy.copy_from_slice(&r);
+            y.to_vec()
+        });
+        let expect = formula(graph, &w, &x64);
+        for (y, e) in y.unwrap().iter().zip(&expect) {
+            assert!((f64::from(*y) - e).abs() < 1e-5, "output {y}, formula {e}");
+        }
+        for (i, param) in model.params().iter().enumerate().filter(|(_, p)| p.trainable) {
+            let got = session.gradient(i).to_vec();
+            let scale = got.iter().fold(1e-3_f64, |m, g| m.max(f64::from(g.abs())));
+            let count = param.data.len();
+            for k in (0..count).step_by(count.div_ceil(12)) {
+                let center = w[i][k];
+                w[i][k] = center + STEP;
+                let plus = dot(&formula(graph, &w, &x64));
+                w[i][k] = center - STEP;
+                let minus = dot(&formula(graph, &w, &x64));
+                w[i][k] = center;
+                let slope = (plus - minus) / (2.0 * STEP);
+                let error = (f64::from(got[k]) - slope).abs() / scale;
+                assert!(error < 2e-5, "{} [{k}]: {} and by the formula {slope}", param.name, got[k]);
+            }
+        }
+    }
+}
+
+/// With all layers' outputs kept nothing is fused and no buffer shared; the result is the same to the bit.
+#[test]
+fn fusion_and_shared_buffers_change_no_bit() {
+    let graphs = zoo::entries().iter().map(|e| zoo::recipe(e.name).unwrap().graph).chain([branches().unwrap()]);
+    for graph in graphs {
+        let model = Model::new(graph, 3).unwrap();
+        let len = model.graph().input_shape().unwrap().len();
+        let mut rng = Rng::new(4);
+        let x: Vec<f32> = (0..5 * len).map(|_| rng.uniform()).collect();
+        let mut session = Session::new(&model, Machine::default()).unwrap();
+        session.look(&x, 5).unwrap();
+        let kept = session.output().to_vec();
+        session.infer(&x, 5).unwrap();
+        assert_eq!(*session.output(), *kept, "{}", model.graph().name());
+        // A smaller batch runs in the same buffers, and gives the same answers.
+        session.infer(&x[..2 * len], 2).unwrap();
+        assert_eq!(*session.output(), kept[..kept.len() / 5 * 2], "{}", model.graph().name());
+    }
+}
