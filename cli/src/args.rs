@@ -106,7 +106,7 @@ pub struct TrainArgs {
     /// Train on the first N samples only
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
-    /// The seed of the weights, of the order of the samples and of dropout [default: 0]
+    /// The seed of the weights, of the order of the samples and of dropout [default: that of the network's settings]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     /// The run folder [default: runs/DATA-1, or the next number that is free]

@@ -58,7 +58,7 @@ fn what_a_run_prints() {
     for part in [
         "Total params: 93,322",
         "mnist: 500 images to train, 10,000 to test",
-        "adam at 0.001, batches of 64, seed 0",
+        "adam at 0.001, batches of 64, seed 3",
         "Epoch 1/1\n",
         "8/8 [==============================] - ",
         "/step - loss: ",
