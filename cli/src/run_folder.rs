@@ -101,6 +101,8 @@ impl RunFolder {
             test_accuracy: held_accuracy.as_deref(),
             held_out: "validation",
             step_loss: Some(&steps),
+            // The loss falls by two orders of magnitude, most of it in the first epoch.
+            loss_scale: Scale::Log,
             ..TrainingCurves::default()
         })?;
         self.write_picture("curves", &picture)?;
