@@ -103,7 +103,6 @@ impl RunFolder {
             step_loss: Some(&steps),
             // The loss falls by two orders of magnitude, most of it in the first epoch.
             loss_scale: Scale::Log,
-            ..TrainingCurves::default()
         })?;
         self.write_picture("curves", &picture)?;
         let curve = LossCurve { title, subtitle, loss: &steps, scale: Scale::Log, window: 0 };
