@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Graph;
-use crate::model::{Model, Param};
+use crate::model::Model;
 use crate::ops::{Io, Memory, Mode, Slot};
 use crate::parallel::{Pool, Team};
 use crate::plan::{Params, Plan, PlanConfig, PlannedBack};
@@ -431,12 +431,4 @@ fn add(team: Team, into: &mut [f32], from: &[f32]) {
 pub(crate) fn non_finite(step: u64, what: &str) -> Error {
     Error::new(ErrorKind::Numeric, format!("training went bad at step {step}: {what}"))
         .with_help("lower the learning rate, clip the gradients, or look for bad values in the data")
-}
-
-impl Model {
-    /// The weights of a session, as parameters of this model, by name.
-    pub fn params_of(&self, session: &Session) -> Vec<Param> {
-        let copy = |(i, p): (usize, &Param)| Param { data: session.weights(i).to_vec(), ..p.clone() };
-        self.params().iter().enumerate().map(copy).collect()
-    }
 }

@@ -124,9 +124,15 @@ impl Trainer {
     /// One update from a batch: samples `x` with their classes. `factor` scales the optimiser's learning rate.
     ///
     /// # Errors
-    /// The loss is not a finite number; the step and the first bad layer are named, and the weights are as before.
+    /// There are more samples than the settings' batch size, or the loss is not a finite number: the step and the first
+    /// bad layer are named, and no update is made.
     pub fn step(&mut self, x: &[f32], labels: &[u32], factor: f64) -> Result<StepResult> {
         let batch = labels.len();
+        if batch > self.config.batch_size {
+            let most = self.config.batch_size;
+            return Err(Error::shape(format!("a batch of {batch} samples, but the settings say at most {most}"))
+                .with_help("set the batch size that is meant"));
+        }
         let at = TrainAt {
             batch,
             strip_head: takes_logits(&self.config.loss),
@@ -343,4 +349,22 @@ fn fingerprint(data: &dyn Dataset) -> String {
     let labels: Vec<f32> = (0..data.len()).map(|i| data.label(i) as f32).collect();
     let sum = digest([TensorRef { name: "labels", dims: &[labels.len()], data: &labels }]);
     format!("{} {} {:?} {sum}", data.name(), data.len(), data.shape().dims())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Sequential;
+    use crate::ops::Dense;
+
+    #[test]
+    fn a_batch_of_no_samples_or_too_many_is_an_error() {
+        let model = Sequential::new([3]).add(Dense::new(2)).build(0).unwrap();
+        let config = FitConfig { batch_size: 2, ..FitConfig::default() };
+        let mut trainer = Trainer::new(&model, config, Machine { threads: 1, ..Machine::default() }).unwrap();
+        let mut message = |n: usize| trainer.step(&vec![0.5; 3 * n], &vec![0; n], 1.0).unwrap_err().to_string();
+        assert!(message(3).contains("a batch of 3 samples, but the settings say at most 2"));
+        assert!(message(0).contains("a batch of 0 samples"));
+        assert!(trainer.step(&[0.5; 6], &[0, 1], 1.0).unwrap().loss.is_finite());
+    }
 }
