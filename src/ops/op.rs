@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, unknown};
 use crate::ops::{
-    Activation, Add, BatchNorm, Concat, Conv1D, Conv2D, Dense, Dropout, Flatten, GlobalPool, Input, Lrn, Pool1D,
+    Activation, Add, BatchNorm, Concat, Conv1D, Conv2D, Dense, Dropout, Flatten, GlobalPool, Input, Lrn, Merge, Pool1D,
     Pool2D, Reshape, Rule, ZeroPad,
 };
 
@@ -47,6 +47,8 @@ pub enum Op {
     Dropout(Dropout),
     /// Sum of several inputs.
     Add(Add),
+    /// Product, difference, quotient, maximum, minimum or average of several inputs.
+    Merge(Merge),
     /// Several inputs side by side.
     Concat(Concat),
     /// To one axis.
@@ -69,7 +71,7 @@ pub struct ActivationOp {
 }
 
 /// The names of all ops, as files give them.
-pub const NAMES: [&str; 16] = [
+pub const NAMES: [&str; 17] = [
     "input",
     "conv2d",
     "conv1d",
@@ -82,6 +84,7 @@ pub const NAMES: [&str; 16] = [
     "lrn",
     "dropout",
     "add",
+    "merge",
     "concat",
     "flatten",
     "reshape",
@@ -104,6 +107,7 @@ impl Op {
             Self::Lrn(op) => op,
             Self::Dropout(op) => op,
             Self::Add(op) => op,
+            Self::Merge(op) => op,
             Self::Concat(op) => op,
             Self::Flatten(op) => op,
             Self::Reshape(op) => op,
@@ -180,6 +184,6 @@ macro_rules! into_op {
     };
 }
 into_op!(
-    Conv2D, Conv1D, Dense, Pool2D, Pool1D, GlobalPool, BatchNorm, Lrn, Dropout, Add, Concat, Flatten, Reshape, ZeroPad,
-    Input
+    Conv2D, Conv1D, Dense, Pool2D, Pool1D, GlobalPool, BatchNorm, Lrn, Dropout, Add, Merge, Concat, Flatten, Reshape,
+    ZeroPad, Input
 );
