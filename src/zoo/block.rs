@@ -109,7 +109,9 @@ impl Net {
 pub(super) fn conv(filters: usize, kernel: impl Into<Pair>) -> Conv2D {
     let kernel: Pair = kernel.into();
     let [v, h] = [kernel.0[0] / 2, kernel.0[1] / 2];
-    Conv2D::new(filters, kernel).padding(Padding::Explicit { top: v, bottom: v, left: h, right: h }).init(Init::HeNormal)
+    Conv2D::new(filters, kernel)
+        .padding(Padding::Explicit { top: v, bottom: v, left: h, right: h })
+        .init(Init::HeNormal)
 }
 
 /// A convolution without padding, for a ReLU to follow.

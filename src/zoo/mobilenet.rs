@@ -13,11 +13,11 @@ use crate::graph::{Graph, Value};
 use crate::ops::{Activation, Dropout, GlobalPool, Padding};
 use crate::train::FitConfig;
 use crate::train::schedule::{Cosine, Curve};
+use crate::zoo::Entry;
 use crate::zoo::block::{Net, Size, conv, pair};
 use crate::zoo::block_mobile::Inverted;
 use crate::zoo::entry::{IMAGENET, Pixels};
 use crate::zoo::settings::Published;
-use crate::zoo::Entry;
 
 const V1: Entry = Entry {
     name: "mobilenet-v1",
@@ -32,13 +32,7 @@ const V1: Entry = Entry {
 
 pub(super) const ENTRIES: &[Entry] = &[
     V1,
-    Entry {
-        name: "mobilenet-v2",
-        about: "17 inverted residual blocks",
-        pixels: Some(IMAGENET),
-        build: v2,
-        ..V1
-    },
+    Entry { name: "mobilenet-v2", about: "17 inverted residual blocks", pixels: Some(IMAGENET), build: v2, ..V1 },
 ];
 
 fn train() -> FitConfig {

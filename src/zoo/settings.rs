@@ -33,13 +33,19 @@ impl Published {
     /// Trained with RMSprop and momentum 0.9.
     pub fn rmsprop(self, epsilon: f32) -> FitConfig {
         let weight_decay = Some(self.decay).filter(|d| *d > 0.0);
-        let settings = Rmsprop { learning_rate: self.rate(), momentum: 0.9, epsilon, weight_decay, ..Rmsprop::default() };
+        let settings =
+            Rmsprop { learning_rate: self.rate(), momentum: 0.9, epsilon, weight_decay, ..Rmsprop::default() };
         FitConfig { optimizer: settings.into(), ..self.run() }
     }
 
     /// The length and the schedule, with the optimiser still open.
     pub fn run(&self) -> FitConfig {
-        FitConfig { epochs: self.epochs, batch_size: BATCH, schedule: Schedule::from(self.curve), ..FitConfig::default() }
+        FitConfig {
+            epochs: self.epochs,
+            batch_size: BATCH,
+            schedule: Schedule::from(self.curve),
+            ..FitConfig::default()
+        }
     }
 }
 

@@ -39,30 +39,10 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry { name: "vgg-13", about: "10 convolutions (B)", build: |size| build(size, B, false), ..VGG_11 },
     Entry { name: "vgg-16", about: "13 convolutions (D)", build: |size| build(size, D, false), ..VGG_11 },
     Entry { name: "vgg-19", about: "16 convolutions (E)", build: |size| build(size, E, false), ..VGG_11 },
-    Entry {
-        name: "vgg-11-bn",
-        about: "VGG-11 with batch normalisation",
-        build: |size| build(size, A, true),
-        ..VGG_11
-    },
-    Entry {
-        name: "vgg-13-bn",
-        about: "VGG-13 with batch normalisation",
-        build: |size| build(size, B, true),
-        ..VGG_11
-    },
-    Entry {
-        name: "vgg-16-bn",
-        about: "VGG-16 with batch normalisation",
-        build: |size| build(size, D, true),
-        ..VGG_11
-    },
-    Entry {
-        name: "vgg-19-bn",
-        about: "VGG-19 with batch normalisation",
-        build: |size| build(size, E, true),
-        ..VGG_11
-    },
+    Entry { name: "vgg-11-bn", about: "VGG-11 with batch normalisation", build: |size| build(size, A, true), ..VGG_11 },
+    Entry { name: "vgg-13-bn", about: "VGG-13 with batch normalisation", build: |size| build(size, B, true), ..VGG_11 },
+    Entry { name: "vgg-16-bn", about: "VGG-16 with batch normalisation", build: |size| build(size, D, true), ..VGG_11 },
+    Entry { name: "vgg-19-bn", about: "VGG-19 with batch normalisation", build: |size| build(size, E, true), ..VGG_11 },
 ];
 
 fn train() -> FitConfig {
