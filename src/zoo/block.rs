@@ -42,12 +42,12 @@ impl Net {
     pub fn new(size: &Size) -> Result<(Self, Value)> {
         let mut graph = Graph::new(size.name);
         let x = graph.input(size.shape()?)?;
-        Ok((Self { graph, norm: BatchNorm { momentum: 0.9, epsilon: 1e-5, ..BatchNorm::default() } }, x))
+        Ok((Self { graph, norm: BatchNorm::default().momentum(0.9).epsilon(1e-5) }, x))
     }
 
     /// The same with other settings of the batch normalisations.
     pub fn with_norm(mut self, momentum: f32, epsilon: f32) -> Self {
-        self.norm = BatchNorm { momentum, epsilon, ..self.norm };
+        self.norm = self.norm.momentum(momentum).epsilon(epsilon);
         self
     }
 
