@@ -324,7 +324,7 @@ mod tests {
             for x in [-4.5, -2.0, -0.3, 0.4, 2.5, 5.0, 7.0] {
                 let slope = (activation.apply(x + 1e-6) - activation.apply(x - 1e-6)) / 2e-6;
                 let want = activation.derivative(x);
-            assert!((slope - want).abs() < 1e-8 * want.abs().max(1.0), "{activation} at {x}");
+                assert!((slope - want).abs() < 1e-8 * want.abs().max(1.0), "{activation} at {x}");
             }
         }
     }
