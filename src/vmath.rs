@@ -16,6 +16,8 @@
 //! more than a minimax polynomial would need; those of `erf` were fitted at
 //! Chebyshev nodes in f64.
 
+use std::f32::consts::FRAC_2_SQRT_PI;
+
 use crate::simd::{mul_add, stamp};
 
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
@@ -219,7 +221,7 @@ pub(crate) fn normal_lane<const FMA: bool>(x: f32) -> (f32, f32) {
 }
 
 // `erf x / x` as a polynomial in `x^2`, for |x| < 0.75.
-const ERF_NEAR: [f32; 6] = [-6.758_788e-4, 0.005_115_657, -0.026_835_276, 0.112_833_895, -0.376_126_2, 1.128_379_1];
+const ERF_NEAR: [f32; 6] = [-6.758_788e-4, 0.005_115_657, -0.026_835_276, 0.112_833_895, -0.376_126_2, FRAC_2_SQRT_PI];
 
 // `(1 + 2 a) e^(a^2) erfc a` as a polynomial in `(a - 3) / (a + 3)`, for 0 <= a <= 10.7.
 const ERFC_SCALED: [f32; 11] = [
