@@ -4,7 +4,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use striate::Shape;
 use striate::ops::check::{Numbers, Options, relative, run};
-use striate::ops::{Activation, Add, BatchNorm, Concat, Flatten, GlobalPool, Lrn, Mode, Pool1D, Pool2D, Rule, ZeroPad};
+use striate::ops::{
+    Activation, Add, BatchNorm, Concat, Flatten, GlobalPool, GroupNorm, LayerNorm, Lrn, Merge, Mode, PRelu, Pad2D,
+    Permute, Pool1D, Pool2D, Rule, Slice, ZeroPad,
+};
 
 #[derive(Deserialize)]
 struct Golden {
@@ -39,7 +42,14 @@ impl Case {
             "Concat" => read::<Concat>,
             "Flatten" => read::<Flatten>,
             "GlobalPool" => read::<GlobalPool>,
+            "GroupNorm" => read::<GroupNorm>,
+            "LayerNorm" => read::<LayerNorm>,
             "Lrn" => read::<Lrn>,
+            "Merge" => read::<Merge>,
+            "PRelu" => read::<PRelu>,
+            "Pad2D" => read::<Pad2D>,
+            "Permute" => read::<Permute>,
+            "Slice" => read::<Slice>,
             "Pool1D" => read::<Pool1D>,
             "Pool2D" => read::<Pool2D>,
             "ZeroPad" => read::<ZeroPad>,
@@ -66,7 +76,7 @@ impl Case {
 fn outputs_and_gradients_are_those_of_keras() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/ops.json");
     let golden: Golden = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    assert!(golden.cases.len() >= 35, "{} cases", golden.cases.len());
+    assert!(golden.cases.len() >= 60, "{} cases", golden.cases.len());
     for case in golden.cases {
         let difference = case.difference();
         assert!(difference < 3e-6, "{} {} on {:?}: {difference:e}", case.op, case.config, case.shapes);
