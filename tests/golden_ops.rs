@@ -6,8 +6,8 @@ use serde_json::Value;
 use striate::Shape;
 use striate::ops::check::{Numbers, Options, relative, run};
 use striate::ops::{
-    Activation, AdaptivePool2D, Add, BatchNorm, Concat, ConvTranspose2D, Flatten, GlobalPool, Lrn, Mode, Pool1D, Pool2D,
-    Rule, SeparableConv2D, Upsample2D, ZeroPad,
+    Activation, AdaptivePool2D, Add, BatchNorm, Concat, ConvTranspose2D, Flatten, GlobalPool, Lrn, Mode, Pool1D,
+    Pool2D, Rule, SeparableConv2D, Upsample2D, ZeroPad,
 };
 
 #[derive(Deserialize)]
