@@ -17,6 +17,7 @@ mod broadcast;
 pub mod check;
 mod concat;
 mod conv;
+mod conv_transpose;
 mod convolve;
 mod dense;
 mod dropout;
@@ -35,9 +36,11 @@ mod pool2d;
 #[cfg(test)]
 pub(crate) mod proof;
 mod reshape;
+mod separable;
 mod slice;
 mod sliding;
 mod stochastic_depth;
+mod upsample2d;
 mod zero_pad;
 
 use std::fmt;
@@ -48,6 +51,7 @@ pub use add::Add;
 pub use batch_norm::BatchNorm;
 pub use concat::Concat;
 pub use conv::{Conv1D, Conv2D};
+pub use conv_transpose::ConvTranspose2D;
 pub use convolve::fuses;
 pub use dense::Dense;
 pub use dropout::Dropout;
@@ -63,8 +67,10 @@ pub use permute::Permute;
 pub use pool1d::Pool1D;
 pub use pool2d::{Pool2D, PoolKind};
 pub use reshape::Reshape;
+pub use separable::SeparableConv2D;
 pub use slice::Slice;
 pub use stochastic_depth::StochasticDepth;
+pub use upsample2d::{Upsample2D, UpsampleMethod};
 pub use zero_pad::ZeroPad;
 
 pub use crate::conv::Padding;
