@@ -6,8 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use striate::conv::Padding;
 use striate::ops::{
-    Activation, AdaptivePool2D, Add, BatchNorm, Concat, ConvTranspose2D, Dropout, Flatten, GlobalPool, Lrn, Merge,
-    MergeKind, Permute, Pool1D, Pool2D, PoolKind, Reshape, SeparableConv2D, Slice, StochasticDepth, Upsample2D,
+    Activation, AdaptivePool2D, Add, Affine, BatchNorm, Concat, ConvTranspose2D, Dropout, Flatten, GlobalPool, GroupNorm, LayerNorm, Lrn, Merge, MergeKind, Pad2D, PadMode, Permute, Pool1D, Pool2D, PoolKind, PRelu, Reshape, SeparableConv2D, Slice, StochasticDepth, Upsample2D,
     ZeroPad,
 };
 
@@ -36,6 +35,12 @@ fn what_is_written_is_read_again() {
     there_and_back(&GlobalPool::average());
     there_and_back(&GlobalPool::max().keep_dims(true));
     there_and_back(&BatchNorm::default().momentum(0.9));
+    there_and_back(&BatchNorm::default().center(false).scale(false));
+    there_and_back(&LayerNorm::over(2).epsilon(1e-6).scale(false));
+    there_and_back(&GroupNorm::new(8).center(false));
+    there_and_back(&Affine::layer_scale(1e-6));
+    [PRelu::channel(), PRelu::one(), PRelu::element()].iter().for_each(there_and_back);
+    there_and_back(&Pad2D::new([1, 2, 3, 4]).mode(PadMode::Constant(-0.1)));
     there_and_back(&Lrn::new(3).average(true));
     there_and_back(&Dropout::new(0.1));
     there_and_back(&Add::new());
@@ -55,7 +60,10 @@ fn what_is_written_is_read_again() {
 fn short_forms_get_their_defaults() {
     let pool: Pool2D = serde_json::from_str(r#"{"kind":"max","window":[2,2]}"#).unwrap();
     assert_eq!(pool, Pool2D::max(2));
-    assert_eq!(serde_json::from_str::<BatchNorm>("{}").unwrap(), BatchNorm { momentum: 0.99, epsilon: 1e-3 });
+    assert_eq!(
+        serde_json::from_str::<BatchNorm>("{}").unwrap(),
+        BatchNorm { momentum: 0.99, epsilon: 1e-3, center: true, scale: true }
+    );
     assert_eq!(serde_json::from_str::<Lrn>(r#"{"size":5}"#).unwrap(), Lrn::default());
     let e = serde_json::from_str::<Activation>(r#""rleu""#).unwrap_err();
     assert!(e.to_string().contains("did you mean 'relu'"), "{e}");

@@ -10,9 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, unknown};
 use crate::ops::{
-    Activation, AdaptivePool2D, Add, BatchNorm, Concat, Conv1D, Conv2D, ConvTranspose2D, Dense, Dropout, Flatten,
-    GlobalPool, Input, Lrn, Merge, Permute, Pool1D, Pool2D, Reshape, Rule, SeparableConv2D, Slice, StochasticDepth,
-    Upsample2D, ZeroPad,
+    Activation, AdaptivePool2D, Add, Affine, BatchNorm, Concat, Conv1D, Conv2D, ConvTranspose2D, Dense, Dropout, Flatten, GlobalPool, GroupNorm, Input, LayerNorm, Lrn, Merge, Pad2D, Permute, Pool1D, Pool2D, PRelu, Reshape, Rule, SeparableConv2D, Slice, StochasticDepth, Upsample2D, ZeroPad,
 };
 
 /// One operation with its hyper-parameters.
@@ -54,6 +52,15 @@ pub enum Op {
     Upsample2D(Upsample2D),
     /// Batch normalisation.
     BatchNorm(BatchNorm),
+    /// Layer normalisation.
+    LayerNorm(LayerNorm),
+    /// Group normalisation.
+    GroupNorm(GroupNorm),
+    /// A learned scale and offset for each channel.
+    Affine(Affine),
+    /// ReLU with learned slopes below 0.
+    #[serde(rename = "prelu")]
+    PRelu(PRelu),
     /// Local response normalisation.
     Lrn(Lrn),
     /// Dropout.
@@ -74,6 +81,9 @@ pub enum Op {
     Permute(Permute),
     /// A range of one axis.
     Slice(Slice),
+    /// A number, the mirrored image or its edge around an image.
+    #[serde(rename = "pad2d")]
+    Pad2D(Pad2D),
     /// Zeros around an image.
     ZeroPad(ZeroPad),
     /// A user's own op.
@@ -104,6 +114,10 @@ pub const NAMES: &[&str] = &[
     "global_pool",
     "upsample2d",
     "batch_norm",
+    "layer_norm",
+    "group_norm",
+    "affine",
+    "prelu",
     "lrn",
     "dropout",
     "stochastic_depth",
@@ -114,6 +128,7 @@ pub const NAMES: &[&str] = &[
     "reshape",
     "permute",
     "slice",
+    "pad2d",
     "zero_pad",
 ];
 
@@ -134,6 +149,10 @@ impl Op {
             Self::GlobalPool(op) => op,
             Self::Upsample2D(op) => op,
             Self::BatchNorm(op) => op,
+            Self::LayerNorm(op) => op,
+            Self::GroupNorm(op) => op,
+            Self::Affine(op) => op,
+            Self::PRelu(op) => op,
             Self::Lrn(op) => op,
             Self::Dropout(op) => op,
             Self::StochasticDepth(op) => op,
@@ -144,6 +163,7 @@ impl Op {
             Self::Reshape(op) => op,
             Self::Permute(op) => op,
             Self::Slice(op) => op,
+            Self::Pad2D(op) => op,
             Self::ZeroPad(op) => op,
             Self::Custom(op) => op.as_ref(),
         }
@@ -227,6 +247,11 @@ into_op!(
     Pool2D,
     Pool1D,
     GlobalPool,
+    LayerNorm,
+    GroupNorm,
+    Affine,
+    PRelu,
+    Pad2D,
     BatchNorm,
     Lrn,
     Dropout,
