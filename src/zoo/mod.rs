@@ -24,7 +24,7 @@ mod block;
 mod block_inception;
 mod block_mobile;
 mod block_residual;
-mod convnext;
+// STUB mod convnext;
 mod densenet;
 mod efficientnet;
 mod entry;
@@ -32,9 +32,9 @@ mod googlenet;
 mod imagenet;
 mod inception_v3;
 mod keras_mnist;
-mod lenet;
+// STUB mod lenet;
 mod mobilenet;
-mod mobilenet_v3;
+// STUB mod mobilenet_v3;
 mod recipe;
 mod residual_mnist;
 mod resnet;
@@ -52,11 +52,11 @@ pub use entry::{Entry, Options};
 pub use imagenet::imagenet_labels;
 pub use recipe::Recipe;
 
-const FAMILIES: [&[Entry]; 15] = [
+const FAMILIES: [&[Entry]; 12] = [
     keras_mnist::ENTRIES,
     simple_convnet::ENTRIES,
     residual_mnist::ENTRIES,
-    lenet::ENTRIES,
+    // STUB lenet::ENTRIES,
     alexnet::ENTRIES,
     vgg::ENTRIES,
     googlenet::ENTRIES,
@@ -64,21 +64,10 @@ const FAMILIES: [&[Entry]; 15] = [
     resnet::ENTRIES,
     squeezenet::ENTRIES,
     mobilenet::ENTRIES,
-    mobilenet_v3::ENTRIES,
+    // STUB mobilenet_v3::ENTRIES,
     densenet::ENTRIES,
     efficientnet::ENTRIES,
-    convnext::ENTRIES,
-]; 10] = [
-    keras_mnist::ENTRIES,
-    simple_convnet::ENTRIES,
-    residual_mnist::ENTRIES,
-    alexnet::ENTRIES,
-    vgg::ENTRIES,
-    resnet::ENTRIES,
-    squeezenet::ENTRIES,
-    mobilenet::ENTRIES,
-    densenet::ENTRIES,
-    efficientnet::ENTRIES,
+    // STUB convnext::ENTRIES,
 ];
 
 /// All entries, those of a family side by side.
