@@ -60,9 +60,11 @@ fn count(graph: &Graph, trainable: bool) -> usize {
 
 #[test]
 fn heads_are_left_out_of_what_predicts() {
-    for (name, aux, main) in
-        [("googlenet", "loss", 6_998_552), ("googlenet-bn", "aux", 6_624_904), ("inception-v3", "AuxLogits", 23_834_568)]
-    {
+    for (name, aux, main) in [
+        ("googlenet", "loss", 6_998_552),
+        ("googlenet-bn", "aux", 6_624_904),
+        ("inception-v3", "AuxLogits", 23_834_568),
+    ] {
         let graph = zoo::recipe(name).unwrap().graph;
         let is_main = |name: &str| !name.starts_with(aux) || name.starts_with("loss3");
         let nodes = graph.nodes().iter().filter(|n| is_main(&n.name)).flat_map(|n| graph.params(n));
@@ -272,7 +274,9 @@ fn e24_a_grouped_convolution_is_two_halves_run_apart() {
 fn plain_34_is_resnet_34_without_shortcuts() {
     let specs = |name: &str| {
         let graph = zoo::recipe(name).unwrap().graph;
-        let of = |n: &striate::Node| graph.params(n).into_iter().map(|p| format!("{}/{} {:?}", n.name, p.name, p.dims)).collect::<Vec<_>>();
+        let of = |n: &striate::Node| {
+            graph.params(n).into_iter().map(|p| format!("{}/{} {:?}", n.name, p.name, p.dims)).collect::<Vec<_>>()
+        };
         graph.nodes().iter().flat_map(of).collect::<Vec<String>>()
     };
     let residual: Vec<String> = specs("resnet-34").into_iter().filter(|p| !p.contains("downsample")).collect();

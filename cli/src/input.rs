@@ -55,8 +55,9 @@ pub fn recipe(name: &str, options: &zoo::Options) -> Result<Recipe> {
         return zoo::build(name, options);
     }
     if *options != zoo::Options::default() {
-        return Err(Error::argument(format!("{name} is a file, which says its input and classes itself"))
-            .with_help("change `input` and the last layer in it; --input-size and --classes are for `striate models`"));
+        return Err(Error::argument(format!("{name} is a file, which says its input and classes itself")).with_help(
+            "change `input` and the last layer in it; --input-size and --classes are for `striate models`",
+        ));
     }
     let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, "read", &e))?;
     Recipe::from_toml(&text).map_err(|e| e.within(path.display()))

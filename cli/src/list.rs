@@ -24,13 +24,22 @@ pub fn models(args: &ListArgs) -> Result<()> {
         }
         let [h, w, c] = entry.input;
         let (params, size) = (out::thousands(params), format!("{h}x{w}x{c}"));
-        say!("  {:<18} {params:>11} parameters {:>7} multiply-adds  {size:<9}  {}", entry.name, short(mul_adds), entry.about);
+        say!(
+            "  {:<18} {params:>11} parameters {:>7} multiply-adds  {size:<9}  {}",
+            entry.name,
+            short(mul_adds),
+            entry.about
+        );
     }
     if args.json {
         out::json(rows.into());
     } else {
-        say!("\nTrain one with `striate train DATA --model NAME`; --input-size and --classes build it in another size.");
-        say!("See its layers with `striate summary NAME`, and as a file to be changed with `striate summary NAME --toml`.");
+        say!(
+            "\nTrain one with `striate train DATA --model NAME`; --input-size and --classes build it in another size."
+        );
+        say!(
+            "See its layers with `striate summary NAME`, and as a file to be changed with `striate summary NAME --toml`."
+        );
     }
     Ok(())
 }

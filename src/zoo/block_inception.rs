@@ -8,7 +8,7 @@
 use crate::error::Result;
 use crate::graph::Value;
 use crate::ops::{Activation, Concat, Conv2D, Padding, Pool2D};
-use crate::zoo::block::{Net, pair};
+use crate::zoo::block::{Net, conv, pair};
 
 /// Kernels of the six convolutions, in the columns' order of the paper's table 1.
 #[derive(Debug, Clone, Copy)]
@@ -27,22 +27,17 @@ impl Branches {
         Self { one, reduce3, three, reduce5, five, pool }
     }
 
-    /// Adds the block to a network; `layer` adds a convolution with all that follows it.
-    ///
-    /// `names` are those of the six convolutions below `at`, and `last` is the size of the largest kernel.
+    /// Adds the block to a network; the names of its layers begin with `at`.
     pub fn add(self, net: &mut Net, style: &Style<'_>, at: &str, x: Value) -> Result<Value> {
-        let mut layer = |i: usize, filters, kernel, x| {
-            (style.layer)(net, &format!("{at}.{}", style.names[i]), crate::zoo::block::conv(filters, kernel), x)
-        };
-        let one = layer(0, self.one, 1, x)?;
-        let reduced = layer(1, self.reduce3, 1, x)?;
-        let three = layer(2, self.three, 3, reduced)?;
-        let reduced = layer(3, self.reduce5, 1, x)?;
-        let five = layer(4, self.five, style.last, reduced)?;
         let pool = Pool2D::max(3).stride(1).padding(Padding::all(1));
         let pooled = net.add(format!("{at}.pool"), pool, x)?;
-        let name = format!("{at}.{}", style.names[5]);
-        let pooled = (style.layer)(net, &name, crate::zoo::block::conv(self.pool, 1), pooled)?;
+        let mut layer = |i: usize, op: Conv2D, x| (style.layer)(net, &format!("{at}.{}", style.names[i]), op, x);
+        let one = layer(0, conv(self.one, 1), x)?;
+        let reduced = layer(1, conv(self.reduce3, 1), x)?;
+        let three = layer(2, conv(self.three, 3), reduced)?;
+        let reduced = layer(3, conv(self.reduce5, 1), x)?;
+        let five = layer(4, conv(self.five, style.last), reduced)?;
+        let pooled = layer(5, conv(self.pool, 1), pooled)?;
         net.join(format!("{at}.concat"), Concat::new(), &[one, three, five, pooled])
     }
 }

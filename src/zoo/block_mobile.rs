@@ -17,7 +17,7 @@
 
 use crate::error::Result;
 use crate::graph::Value;
-use crate::ops::{Activation, Add, GlobalPool, Merge, Padding};
+use crate::ops::{Activation, Add, GlobalPool, Merge, Padding, StochasticDepth};
 use crate::zoo::block::{Net, conv};
 
 /// One block.
@@ -85,7 +85,7 @@ impl Inverted {
             return Ok(y);
         }
         if self.skip > 0.0 {
-            y = net.add(format!("{at}.stochastic_depth"), crate::ops::Dropout::new(self.skip), y)?;
+            y = net.add(format!("{at}.stochastic_depth"), StochasticDepth::new(self.skip), y)?;
         }
         net.join(format!("{at}.add"), Add::new(), &[y, x])
     }

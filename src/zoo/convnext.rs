@@ -9,7 +9,7 @@
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::init::Init;
-use crate::ops::{Activation, Add, Affine, Conv2D, Flatten, GlobalPool, LayerNorm, StochasticDepth};
+use crate::ops::{Activation, Add, Affine, Conv2D, GlobalPool, LayerNorm, StochasticDepth};
 use crate::train::FitConfig;
 use crate::train::optim::AdamW;
 use crate::train::schedule::{Cosine, Curve, Warmup};
@@ -71,7 +71,7 @@ fn block(net: &mut Net, at: &str, skip: f32, x: Value) -> Result<Value> {
     let y = net.add(format!("{at}.block.2"), norm(), y)?;
     let y = net.add(format!("{at}.block.3"), small(conv(4 * channels, 1)).activation(Activation::Gelu), y)?;
     let mut y = net.add(format!("{at}.block.5"), small(conv(channels, 1)), y)?;
-    y = net.add(format!("{at}.layer_scale"), Affine::scale(1e-6), y)?;
+    y = net.add(format!("{at}.layer_scale"), Affine::layer_scale(1e-6), y)?;
     if skip > 0.0 {
         y = net.add(format!("{at}.stochastic_depth"), StochasticDepth::new(skip), y)?;
     }

@@ -85,11 +85,7 @@ struct Head {
 }
 
 const PAPER: Form = Form {
-    style: Style {
-        names: ["1x1", "3x3_reduce", "3x3", "5x5_reduce", "5x5", "pool_proj"],
-        last: 5,
-        layer: plain,
-    },
+    style: Style { names: ["1x1", "3x3_reduce", "3x3", "5x5_reduce", "5x5", "pool_proj"], last: 5, layer: plain },
     stem: ["conv1.7x7_s2", "conv2.3x3_reduce", "conv2.3x3"],
     inception: "inception_",
     pools: ["pool1", "pool2", "pool3", "pool4"],

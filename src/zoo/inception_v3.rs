@@ -11,11 +11,11 @@ use crate::graph::{Graph, Value};
 use crate::ops::{Concat, Dropout, GlobalPool, Padding, Pool2D};
 use crate::train::FitConfig;
 use crate::train::schedule::{Curve, Exponential};
+use crate::zoo::Entry;
 use crate::zoo::block::{Net, Size, conv, valid};
 use crate::zoo::block_inception::{basic, chain};
 use crate::zoo::entry::{IMAGENET, Pixels};
 use crate::zoo::settings::Published;
-use crate::zoo::Entry;
 
 pub(super) const ENTRIES: &[Entry] = &[Entry {
     name: "inception-v3",
@@ -70,11 +70,7 @@ fn stem(net: &mut Net, x: Value) -> Result<Value> {
 fn block_a(net: &mut Net, at: &str, pooled: usize, x: Value) -> Result<Value> {
     let one = chain(net, at, &[("branch1x1", conv(64, 1))], x)?;
     let five = chain(net, at, &[("branch5x5_1", conv(48, 1)), ("branch5x5_2", conv(64, 5))], x)?;
-    let double = [
-        ("branch3x3dbl_1", conv(64, 1)),
-        ("branch3x3dbl_2", conv(96, 3)),
-        ("branch3x3dbl_3", conv(96, 3)),
-    ];
+    let double = [("branch3x3dbl_1", conv(64, 1)), ("branch3x3dbl_2", conv(96, 3)), ("branch3x3dbl_3", conv(96, 3))];
     let three = chain(net, at, &double, x)?;
     let pool = pooled_branch(net, at, pooled, x)?;
     net.join(format!("{at}.concat"), Concat::new(), &[one, five, three, pool])
@@ -83,11 +79,8 @@ fn block_a(net: &mut Net, at: &str, pooled: usize, x: Value) -> Result<Value> {
 // Half the size: stride 2 in each branch.
 fn block_b(net: &mut Net, at: &str, x: Value) -> Result<Value> {
     let three = chain(net, at, &[("branch3x3", valid(384, 3).stride(2))], x)?;
-    let double = [
-        ("branch3x3dbl_1", conv(64, 1)),
-        ("branch3x3dbl_2", conv(96, 3)),
-        ("branch3x3dbl_3", valid(96, 3).stride(2)),
-    ];
+    let double =
+        [("branch3x3dbl_1", conv(64, 1)), ("branch3x3dbl_2", conv(96, 3)), ("branch3x3dbl_3", valid(96, 3).stride(2))];
     let double = chain(net, at, &double, x)?;
     let pool = net.add(format!("{at}.branch_pool"), Pool2D::max(3).stride(2), x)?;
     net.join(format!("{at}.concat"), Concat::new(), &[three, double, pool])
@@ -96,11 +89,8 @@ fn block_b(net: &mut Net, at: &str, x: Value) -> Result<Value> {
 // Figure 6: 7x7 as 1x7 and 7x1, once and twice.
 fn block_c(net: &mut Net, at: &str, width: usize, x: Value) -> Result<Value> {
     let one = chain(net, at, &[("branch1x1", conv(192, 1))], x)?;
-    let single = [
-        ("branch7x7_1", conv(width, 1)),
-        ("branch7x7_2", conv(width, [1, 7])),
-        ("branch7x7_3", conv(192, [7, 1])),
-    ];
+    let single =
+        [("branch7x7_1", conv(width, 1)), ("branch7x7_2", conv(width, [1, 7])), ("branch7x7_3", conv(192, [7, 1]))];
     let seven = chain(net, at, &single, x)?;
     let double = [
         ("branch7x7dbl_1", conv(width, 1)),

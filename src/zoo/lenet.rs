@@ -68,7 +68,7 @@ fn published(size: &Size) -> Result<Graph> {
 // S2 and S4: the mean of 2x2, times a factor, plus an offset, through tanh.
 fn subsample(net: &mut Net, at: &str, x: Value) -> Result<Value> {
     let mean = net.add(format!("{at}.mean"), Pool2D::average(2), x)?;
-    let scaled = net.add(at, Affine::default(), mean)?;
+    let scaled = net.add(at, Affine::new(), mean)?;
     net.activate(at, Activation::Tanh, scaled)
 }
 

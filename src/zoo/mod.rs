@@ -24,7 +24,7 @@ mod block;
 mod block_inception;
 mod block_mobile;
 mod block_residual;
-// STUB mod convnext;
+mod convnext;
 mod densenet;
 mod efficientnet;
 mod entry;
@@ -32,9 +32,9 @@ mod googlenet;
 mod imagenet;
 mod inception_v3;
 mod keras_mnist;
-// STUB mod lenet;
+mod lenet;
 mod mobilenet;
-// STUB mod mobilenet_v3;
+mod mobilenet_v3;
 mod recipe;
 mod residual_mnist;
 mod resnet;
@@ -52,11 +52,11 @@ pub use entry::{Entry, Options};
 pub use imagenet::imagenet_labels;
 pub use recipe::Recipe;
 
-const FAMILIES: [&[Entry]; 12] = [
+const FAMILIES: [&[Entry]; 15] = [
     keras_mnist::ENTRIES,
     simple_convnet::ENTRIES,
     residual_mnist::ENTRIES,
-    // STUB lenet::ENTRIES,
+    lenet::ENTRIES,
     alexnet::ENTRIES,
     vgg::ENTRIES,
     googlenet::ENTRIES,
@@ -64,10 +64,10 @@ const FAMILIES: [&[Entry]; 12] = [
     resnet::ENTRIES,
     squeezenet::ENTRIES,
     mobilenet::ENTRIES,
-    // STUB mobilenet_v3::ENTRIES,
+    mobilenet_v3::ENTRIES,
     densenet::ENTRIES,
     efficientnet::ENTRIES,
-    // STUB convnext::ENTRIES,
+    convnext::ENTRIES,
 ];
 
 /// All entries, those of a family side by side.
