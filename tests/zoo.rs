@@ -11,7 +11,7 @@ const BATCH: usize = 2;
 const CLASSES: usize = 7;
 
 /// Trainable parameters as their authors, torchvision or Keras publish them; see each network's file.
-const PARAMETERS: [(&str, usize); 33] = [
+const PARAMETERS: [(&str, usize); 34] = [
     ("keras-mnist", 93_322),
     ("simple-convnet", 433_890),
     ("residual-mnist", 28_698 - 2 * 144),

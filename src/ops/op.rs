@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, unknown};
 use crate::ops::{
-    Activation, AdaptivePool2D, Add, Affine, BatchNorm, Concat, Conv1D, Conv2D, ConvTranspose2D, Dense, Dropout, Flatten, GlobalPool, GroupNorm, Input, LayerNorm, Lrn, Merge, Pad2D, Permute, Pool1D, Pool2D, PRelu, Reshape, Rule, SeparableConv2D, Slice, StochasticDepth, Upsample2D, ZeroPad,
+    Activation, AdaptivePool2D, Add, Affine, BatchNorm, Concat, Conv1D, Conv2D, ConvTranspose2D, Dense, Dropout,
+    Flatten, GlobalPool, GroupNorm, Input, LayerNorm, Lrn, Merge, PRelu, Pad2D, Permute, Pool1D, Pool2D, Reshape, Rule,
+    SeparableConv2D, Slice, StochasticDepth, Upsample2D, ZeroPad,
 };
 
 /// One operation with its hyper-parameters.

@@ -19,7 +19,7 @@ pub(super) struct Published {
 }
 
 impl Published {
-    fn rate(&self) -> f32 {
+    pub(super) fn rate(&self) -> f32 {
         self.rate * BATCH as f32 / self.batch as f32
     }
 
