@@ -19,6 +19,7 @@ mod channels;
 pub mod check;
 mod concat;
 mod conv;
+mod conv_transpose;
 mod convolve;
 mod dense;
 mod dropout;
@@ -41,9 +42,11 @@ mod prelu;
 #[cfg(test)]
 pub(crate) mod proof;
 mod reshape;
+mod separable;
 mod slice;
 mod sliding;
 mod stochastic_depth;
+mod upsample2d;
 mod zero_pad;
 
 use std::fmt;
@@ -55,6 +58,7 @@ pub use affine::Affine;
 pub use batch_norm::BatchNorm;
 pub use concat::Concat;
 pub use conv::{Conv1D, Conv2D};
+pub use conv_transpose::ConvTranspose2D;
 pub use convolve::fuses;
 pub use dense::Dense;
 pub use dropout::Dropout;
@@ -74,8 +78,10 @@ pub use pool1d::Pool1D;
 pub use pool2d::{Pool2D, PoolKind};
 pub use prelu::{PRelu, Slopes};
 pub use reshape::Reshape;
+pub use separable::SeparableConv2D;
 pub use slice::Slice;
 pub use stochastic_depth::StochasticDepth;
+pub use upsample2d::{Upsample2D, UpsampleMethod};
 pub use zero_pad::ZeroPad;
 
 pub use crate::conv::Padding;
