@@ -109,6 +109,44 @@ case("Add", {}, [(2, 3)] * 3, lambda *x: keras.layers.Add()(list(x)))
 case("Concat", {}, [(2, 2, 1), (2, 2, 3)], lambda *x: keras.layers.Concatenate()(list(x)))
 case("Flatten", {}, [(2, 3, 2)], keras.layers.Flatten())
 
+for name, f in [
+    ("gelu", lambda x: keras.activations.gelu(x, approximate=False)), ("gelu_tanh", keras.activations.gelu),
+    ("mish", keras.activations.mish), ("selu", keras.activations.selu), ("softplus", keras.activations.softplus),
+    ("softsign", keras.activations.softsign), ("exponential", keras.activations.exponential),
+    ("hard_sigmoid", keras.activations.hard_sigmoid), ("log_softmax", keras.activations.log_softmax),
+]:
+    case("Activation", name, [(10, 21) if name == "hard_sigmoid" else (2, 21)], f)
+
+for kind, layer in [
+    ("multiply", keras.layers.Multiply), ("subtract", keras.layers.Subtract), ("maximum", keras.layers.Maximum),
+    ("minimum", keras.layers.Minimum), ("average", keras.layers.Average),
+]:
+    case("Merge", {"kind": kind}, [(3, 2, 4), (1, 1, 4)], lambda a, b, f=layer(): f([a, b]))
+case("Merge", {"kind": "multiply"}, [(2, 3)] * 3, lambda *x: keras.layers.Multiply()(list(x)))
+case("Merge", {"kind": "divide"}, [(3, 2, 4), (3, 2, 1)], lambda a, b: a / b)
+case("Add", {}, [(3, 2, 4), (4,)], lambda a, b: keras.layers.Add()([a, b]))
+case("Permute", {"axes": [2, 0, 1]}, [(2, 3, 4)], keras.layers.Permute((3, 1, 2)))
+case("Slice", {"axis": 1, "start": 1, "end": 3}, [(2, 4, 3)], lambda x: x[:, :, 1:3])
+for mode, name in [("reflect", "REFLECT"), ("constant(0.5)", "CONSTANT")]:
+    case("Pad2D", {"top": 1, "bottom": 2, "left": 2, "right": 1, "mode": mode}, [(3, 3, 2)],
+         lambda x, m=name: tf.pad(x, [[0, 0], [1, 2], [2, 1], [0, 0]], m, 0.5))
+
+
+def learned(op, config, shape, layer):
+    """A layer whose weights are all trainable, in striate's order."""
+    layer.build((None, *shape))
+    for v in layer.weights:
+        v.assign(np.abs(distinct(v.shape)) + 0.25)
+    case(op, config, [shape], layer, w=list(layer.weights), dw=list(layer.weights))
+
+
+learned("LayerNorm", {}, (3, 4, 6), keras.layers.LayerNormalization())
+learned("LayerNorm", {"axes": 2, "epsilon": 1e-5, "center": False}, (3, 4, 6),
+        keras.layers.LayerNormalization(axis=[-2, -1], epsilon=1e-5, center=False))
+for groups in [1, 2, 6]:
+    learned("GroupNorm", {"groups": groups}, (3, 4, 6), keras.layers.GroupNormalization(groups))
+learned("PRelu", {"alpha": "element"}, (2, 3, 2), keras.layers.PReLU())
+
 lines = ",\n".join(json.dumps(c, separators=(",", ":")) for c in cases)
 print('{"maker":"golden/make_ops.py","keras":"%s","tensorflow":"%s","cases":[\n%s\n]}'
       % (keras.__version__, tf.__version__, lines))

@@ -6,8 +6,8 @@ use serde_json::Value;
 use striate::Shape;
 use striate::ops::check::{Numbers, Options, relative, run};
 use striate::ops::{
-    Activation, AdaptivePool2D, Add, BatchNorm, Concat, ConvTranspose2D, Flatten, GlobalPool, Lrn, Mode, Pool1D,
-    Pool2D, Rule, SeparableConv2D, Upsample2D, ZeroPad,
+    Activation, AdaptivePool2D, Add, BatchNorm, Concat, ConvTranspose2D, Flatten, GlobalPool, GroupNorm, LayerNorm,
+    Lrn, Merge, Mode, PRelu, Pad2D, Permute, Pool1D, Pool2D, Rule, SeparableConv2D, Slice, Upsample2D, ZeroPad,
 };
 
 #[derive(Deserialize)]
@@ -45,7 +45,14 @@ impl Case {
             "ConvTranspose2D" => read::<ConvTranspose2D>,
             "Flatten" => read::<Flatten>,
             "GlobalPool" => read::<GlobalPool>,
+            "GroupNorm" => read::<GroupNorm>,
+            "LayerNorm" => read::<LayerNorm>,
             "Lrn" => read::<Lrn>,
+            "Merge" => read::<Merge>,
+            "PRelu" => read::<PRelu>,
+            "Pad2D" => read::<Pad2D>,
+            "Permute" => read::<Permute>,
+            "Slice" => read::<Slice>,
             "Pool1D" => read::<Pool1D>,
             "Pool2D" => read::<Pool2D>,
             "SeparableConv2D" => read::<SeparableConv2D>,
@@ -72,7 +79,7 @@ impl Case {
 
 #[test]
 fn outputs_and_gradients_are_those_of_keras() {
-    for (file, count) in [("ops", 35), ("spatial", 19)] {
+    for (file, count) in [("ops", 60), ("spatial", 19)] {
         let path = format!("{}/golden/{file}.json", env!("CARGO_MANIFEST_DIR"));
         let golden: Golden = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         assert!(golden.cases.len() >= count, "{file}: {} cases", golden.cases.len());

@@ -5,11 +5,14 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use striate::ops::{Activation, Dense, GlobalPool};
+use striate::ops::{
+    Activation, Add, Affine, Conv2D, Dense, Flatten, GlobalPool, GroupNorm, LayerNorm, Merge, PRelu, Pad2D, PadMode,
+    Permute, Slice, StochasticDepth,
+};
 use striate::session::Machine;
 use striate::train::optim::Nadam;
 use striate::train::{Clip, FitConfig, Trainer};
-use striate::{Graph, Model, zoo};
+use striate::{Graph, Model, Result, zoo};
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
@@ -42,6 +45,28 @@ fn with_a_head() -> Graph {
     g
 }
 
+// The ops that the zoo's small networks have not: normalisations, merges, and those that move numbers.
+fn with_other_ops() -> Result<Graph> {
+    let mut g = Graph::new("other");
+    let x = g.input([28, 28, 1])?;
+    let padded = g.add(Pad2D::new([1, 1, 1, 1]).mode(PadMode::Reflect), &[x])?;
+    let conv = g.add(Conv2D::new(8, 3).activation(Activation::Gelu), &[padded])?;
+    let normal = g.add(LayerNorm::default(), &[conv])?;
+    let mean = g.add(GlobalPool::average().keep_dims(true), &[normal])?;
+    let gate = g.add(Conv2D::new(8, 1).activation(Activation::HardSigmoid), &[mean])?;
+    let gated = g.add(Merge::multiply(), &[normal, gate])?;
+    let grouped = g.add(GroupNorm::new(2), &[gated])?;
+    let bent = g.add(PRelu::channel(), &[grouped])?;
+    let scaled = g.add(Affine::layer_scale(0.5), &[bent])?;
+    let dropped = g.add(StochasticDepth::new(0.2), &[scaled])?;
+    let sum = g.add(Add::new(), &[dropped, conv])?;
+    let turned = g.add(Permute::new(&[2, 0, 1]), &[sum])?;
+    let cut = g.add(Slice::new(0, 1, 7), &[turned])?;
+    let flat = g.add(Flatten::new(), &[cut])?;
+    g.add(Dense::new(10).activation(Activation::Softmax), &[flat])?;
+    Ok(g)
+}
+
 fn allocations_of_a_step(graph: Graph) -> usize {
     let model = Model::new(graph, 0).unwrap();
     let optimizer = Nadam::default().into();
@@ -65,4 +90,5 @@ fn a_step_allocates_nothing() {
         assert_eq!(allocations_of_a_step(zoo::recipe(network).unwrap().graph), 0, "{network}");
     }
     assert_eq!(allocations_of_a_step(with_a_head()), 0, "with a head");
+    assert_eq!(allocations_of_a_step(with_other_ops().unwrap()), 0, "with other ops");
 }
