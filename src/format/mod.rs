@@ -17,6 +17,7 @@ mod digest;
 mod dtype;
 mod native;
 pub mod npy;
+pub mod onnx;
 pub mod safetensors;
 mod sniff;
 #[cfg(test)]
