@@ -10,6 +10,7 @@
 //! [`check::check`] from its tests.
 
 pub mod activation;
+mod adaptive_pool2d;
 mod add;
 mod batch_norm;
 pub mod check;
@@ -38,6 +39,7 @@ mod zero_pad;
 use std::fmt;
 
 pub use activation::Activation;
+pub use adaptive_pool2d::AdaptivePool2D;
 pub use add::Add;
 pub use batch_norm::BatchNorm;
 pub use concat::Concat;

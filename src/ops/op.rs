@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, unknown};
 use crate::ops::{
-    Activation, Add, BatchNorm, Concat, Conv1D, Conv2D, Dense, Dropout, Flatten, GlobalPool, Input, Lrn, Pool1D,
-    Pool2D, Reshape, Rule, ZeroPad,
+    Activation, AdaptivePool2D, Add, BatchNorm, Concat, Conv1D, Conv2D, Dense, Dropout, Flatten, GlobalPool, Input,
+    Lrn, Pool1D, Pool2D, Reshape, Rule, ZeroPad,
 };
 
 /// One operation with its hyper-parameters.
@@ -37,6 +37,9 @@ pub enum Op {
     /// 1-D pooling.
     #[serde(rename = "pool1d")]
     Pool1D(Pool1D),
+    /// 2-D pooling to a given size.
+    #[serde(rename = "adaptive_pool2d")]
+    AdaptivePool2D(AdaptivePool2D),
     /// Pooling over all positions.
     GlobalPool(GlobalPool),
     /// Batch normalisation.
@@ -69,7 +72,7 @@ pub struct ActivationOp {
 }
 
 /// The names of all ops, as files give them.
-pub const NAMES: [&str; 16] = [
+pub const NAMES: [&str; 17] = [
     "input",
     "conv2d",
     "conv1d",
@@ -77,6 +80,7 @@ pub const NAMES: [&str; 16] = [
     "activation",
     "pool2d",
     "pool1d",
+    "adaptive_pool2d",
     "global_pool",
     "batch_norm",
     "lrn",
@@ -99,6 +103,7 @@ impl Op {
             Self::Activation(op) => &op.function,
             Self::Pool2D(op) => op,
             Self::Pool1D(op) => op,
+            Self::AdaptivePool2D(op) => op,
             Self::GlobalPool(op) => op,
             Self::BatchNorm(op) => op,
             Self::Lrn(op) => op,
@@ -180,6 +185,20 @@ macro_rules! into_op {
     };
 }
 into_op!(
-    Conv2D, Conv1D, Dense, Pool2D, Pool1D, GlobalPool, BatchNorm, Lrn, Dropout, Add, Concat, Flatten, Reshape, ZeroPad,
+    Conv2D,
+    Conv1D,
+    Dense,
+    Pool2D,
+    Pool1D,
+    AdaptivePool2D,
+    GlobalPool,
+    BatchNorm,
+    Lrn,
+    Dropout,
+    Add,
+    Concat,
+    Flatten,
+    Reshape,
+    ZeroPad,
     Input
 );
