@@ -33,7 +33,6 @@ mod pool2d;
 pub(crate) mod proof;
 mod reshape;
 mod sliding;
-mod stubs; pub use stubs::*;
 mod zero_pad;
 
 use std::fmt;

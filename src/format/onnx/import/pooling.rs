@@ -29,30 +29,24 @@ fn pool(importer: &mut Importer, call: &Call<'_>, kind: PoolKind) -> Result<Know
     // It orders the places of the maxima, which nobody asks for.
     call.ignore("storage_order");
     let x = importer.channels_last(x)?;
-    let y = match kernel.len() {
-        1 => {
-            let pool = Pool1D {
-                stride: Some(window.stride[1]),
-                padding: window.padding,
-                dilation: window.dilation[1],
-                ceil,
-                count_padding,
-                ..Pool1D::new(kind, window.kernel[1])
-            };
-            importer.layer(call, pool, &[x.value], Vec::new())?
-        }
-        _ => {
-            let pool = Pool2D {
-                stride: Some(window.stride),
-                padding: window.padding,
-                dilation: window.dilation,
-                ceil,
-                count_padding,
-                ..Pool2D::new(kind, window.kernel)
-            };
-            importer.layer(call, pool, &[x.value], Vec::new())?
-        }
+    if kernel.len() == 1 && window.dilation[1] == 1 {
+        let pool = Pool1D::new(kind, window.kernel[1]).stride(window.stride[1]).padding(window.padding);
+        let pool = Pool1D { ceil, count_padding, ..pool };
+        let y = importer.layer(call, pool, &[x.value], Vec::new())?;
+        return Ok(importer.image(y).into());
+    }
+    let pool = Pool2D {
+        stride: Some(window.stride),
+        padding: window.padding,
+        dilation: window.dilation,
+        ceil,
+        count_padding,
+        ..Pool2D::new(kind, window.kernel)
     };
+    if kernel.len() == 1 {
+        return importer.pooled_row(call, &x, pool).map(Known::from);
+    }
+    let y = importer.layer(call, pool, &[x.value], Vec::new())?;
     Ok(importer.image(y).into())
 }
 
@@ -83,6 +77,14 @@ fn reduce(importer: &mut Importer, call: &Call<'_>, kind: PoolKind) -> Result<Kn
 }
 
 impl Importer {
+    // A sequence as an image of one row, which has dilation.
+    fn pooled_row(&mut self, call: &Call<'_>, x: &Feature, pool: Pool2D) -> Result<Feature> {
+        let row = self.arrange(&x.seen_as(x.layout.unsqueeze(&[2])), &[&[2], &[1], &[0]])?;
+        let y = self.layer(call, pool, &[row.value], Vec::new())?;
+        let y = self.image(y);
+        Ok(y.seen_as(y.layout.squeeze(&[1])))
+    }
+
     // One number for each place of the other axes; the axes stay, with size 1.
     fn pooled(&mut self, call: &Call<'_>, x: &Feature, axes: &[usize], kind: PoolKind) -> Result<Feature> {
         let mut dims = x.layout.dims();
