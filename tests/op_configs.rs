@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use striate::conv::Padding;
 use striate::ops::{
-    Activation, AdaptivePool2D, Add, BatchNorm, Concat, Dropout, Flatten, GlobalPool, Lrn, Pool1D, Pool2D, PoolKind,
-    Reshape, ZeroPad,
+    Activation, AdaptivePool2D, Add, BatchNorm, Concat, Dropout, Flatten, GlobalPool, Lrn, Merge, MergeKind, Pool1D,
+    Pool2D, PoolKind, Reshape, ZeroPad,
 };
 
 fn there_and_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(op: &T) {
@@ -32,6 +32,8 @@ fn what_is_written_is_read_again() {
     there_and_back(&Lrn::new(3).average(true));
     there_and_back(&Dropout::new(0.1));
     there_and_back(&Add::new());
+    there_and_back(&Merge::multiply());
+    there_and_back(&Merge::new(MergeKind::Average));
     there_and_back(&Concat::new());
     there_and_back(&Flatten::new());
     there_and_back(&Reshape::new(&[2, -1]));

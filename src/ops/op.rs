@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result, unknown};
 use crate::ops::{
     Activation, AdaptivePool2D, Add, BatchNorm, Concat, Conv1D, Conv2D, Dense, Dropout, Flatten, GlobalPool, Input,
-    Lrn, Pool1D, Pool2D, Reshape, Rule, ZeroPad,
+    Lrn, Merge, Pool1D, Pool2D, Reshape, Rule, ZeroPad,
 };
 
 /// One operation with its hyper-parameters.
@@ -50,6 +50,8 @@ pub enum Op {
     Dropout(Dropout),
     /// Sum of several inputs.
     Add(Add),
+    /// Product, difference, quotient, maximum, minimum or average of several inputs.
+    Merge(Merge),
     /// Several inputs side by side.
     Concat(Concat),
     /// To one axis.
@@ -72,7 +74,7 @@ pub struct ActivationOp {
 }
 
 /// The names of all ops, as files give them.
-pub const NAMES: [&str; 17] = [
+pub const NAMES: &[&str] = &[
     "input",
     "conv2d",
     "conv1d",
@@ -86,6 +88,7 @@ pub const NAMES: [&str; 17] = [
     "lrn",
     "dropout",
     "add",
+    "merge",
     "concat",
     "flatten",
     "reshape",
@@ -109,6 +112,7 @@ impl Op {
             Self::Lrn(op) => op,
             Self::Dropout(op) => op,
             Self::Add(op) => op,
+            Self::Merge(op) => op,
             Self::Concat(op) => op,
             Self::Flatten(op) => op,
             Self::Reshape(op) => op,
@@ -150,7 +154,7 @@ impl Op {
             _ => return Err(Error::argument("a layer has no `op`").with_help(format!("known: {}", NAMES.join(", ")))),
         };
         if !NAMES.contains(&name.as_str()) {
-            return Err(unknown("layer", &name, NAMES));
+            return Err(unknown("layer", &name, NAMES.iter().copied()));
         }
         serde_json::from_value(serde_json::Value::Object(fields))
             .map_err(|e| Error::argument(format!("layer '{name}': {e}")))
@@ -190,15 +194,16 @@ into_op!(
     Dense,
     Pool2D,
     Pool1D,
-    AdaptivePool2D,
     GlobalPool,
     BatchNorm,
     Lrn,
     Dropout,
     Add,
+    Merge,
     Concat,
     Flatten,
     Reshape,
     ZeroPad,
-    Input
+    Input,
+    AdaptivePool2D
 );
