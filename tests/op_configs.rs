@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use striate::conv::Padding;
 use striate::ops::{
-    Activation, AdaptivePool2D, Add, BatchNorm, Concat, Dropout, Flatten, GlobalPool, Lrn, Merge, MergeKind, Pool1D,
-    Pool2D, PoolKind, Reshape, ZeroPad,
+    Activation, AdaptivePool2D, Add, BatchNorm, Concat, ConvTranspose2D, Dropout, Flatten, GlobalPool, Lrn, Merge,
+    MergeKind, Pool1D, Pool2D, PoolKind, Reshape, SeparableConv2D, Upsample2D, ZeroPad,
 };
 
 fn there_and_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(op: &T) {
@@ -26,6 +26,12 @@ fn what_is_written_is_read_again() {
     there_and_back(&Pool1D::min(3).stride(2).padding(Padding::Same).count_padding(true));
     there_and_back(&Pool2D::max(3).dilation(2));
     there_and_back(&AdaptivePool2D::max([6, 7]));
+    let up = ConvTranspose2D::new(4, [3, 2]).stride(2).padding(Padding::Same);
+    there_and_back(&up);
+    there_and_back(&up.output_padding([1, 0]).dilation(2).groups(2).no_bias());
+    there_and_back(&SeparableConv2D::new(4, 3).stride(2).dilation([1, 2]).multiplier(2).no_bias());
+    there_and_back(&Upsample2D::nearest([2, 3]));
+    there_and_back(&Upsample2D::bilinear(1).to([8, 9]).align_corners(true));
     there_and_back(&GlobalPool::average());
     there_and_back(&GlobalPool::max().keep_dims(true));
     there_and_back(&BatchNorm::default().momentum(0.9));

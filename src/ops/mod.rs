@@ -17,6 +17,7 @@ mod broadcast;
 pub mod check;
 mod concat;
 mod conv;
+mod conv_transpose;
 mod convolve;
 mod dense;
 mod dropout;
@@ -34,7 +35,9 @@ mod pool2d;
 #[cfg(test)]
 pub(crate) mod proof;
 mod reshape;
+mod separable;
 mod sliding;
+mod upsample2d;
 mod zero_pad;
 
 use std::fmt;
@@ -45,6 +48,7 @@ pub use add::Add;
 pub use batch_norm::BatchNorm;
 pub use concat::Concat;
 pub use conv::{Conv1D, Conv2D};
+pub use conv_transpose::ConvTranspose2D;
 pub use convolve::fuses;
 pub use dense::Dense;
 pub use dropout::Dropout;
@@ -59,6 +63,8 @@ pub use pair::Pair;
 pub use pool1d::Pool1D;
 pub use pool2d::{Pool2D, PoolKind};
 pub use reshape::Reshape;
+pub use separable::SeparableConv2D;
+pub use upsample2d::{Upsample2D, UpsampleMethod};
 pub use zero_pad::ZeroPad;
 
 pub use crate::conv::Padding;

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, unknown};
 use crate::ops::{
-    Activation, AdaptivePool2D, Add, BatchNorm, Concat, Conv1D, Conv2D, Dense, Dropout, Flatten, GlobalPool, Input,
-    Lrn, Merge, Pool1D, Pool2D, Reshape, Rule, ZeroPad,
+    Activation, AdaptivePool2D, Add, BatchNorm, Concat, Conv1D, Conv2D, ConvTranspose2D, Dense, Dropout, Flatten,
+    GlobalPool, Input, Lrn, Merge, Pool1D, Pool2D, Reshape, Rule, SeparableConv2D, Upsample2D, ZeroPad,
 };
 
 /// One operation with its hyper-parameters.
@@ -27,6 +27,12 @@ pub enum Op {
     /// 1-D convolution.
     #[serde(rename = "conv1d")]
     Conv1D(Conv1D),
+    /// 2-D transposed convolution.
+    #[serde(rename = "conv_transpose2d")]
+    ConvTranspose2D(ConvTranspose2D),
+    /// 2-D separable convolution.
+    #[serde(rename = "separable_conv2d")]
+    SeparableConv2D(SeparableConv2D),
     /// Fully connected layer.
     Dense(Dense),
     /// Activation function.
@@ -42,6 +48,9 @@ pub enum Op {
     AdaptivePool2D(AdaptivePool2D),
     /// Pooling over all positions.
     GlobalPool(GlobalPool),
+    /// Repeated or interpolated pixels.
+    #[serde(rename = "upsample2d")]
+    Upsample2D(Upsample2D),
     /// Batch normalisation.
     BatchNorm(BatchNorm),
     /// Local response normalisation.
@@ -78,12 +87,15 @@ pub const NAMES: &[&str] = &[
     "input",
     "conv2d",
     "conv1d",
+    "conv_transpose2d",
+    "separable_conv2d",
     "dense",
     "activation",
     "pool2d",
     "pool1d",
     "adaptive_pool2d",
     "global_pool",
+    "upsample2d",
     "batch_norm",
     "lrn",
     "dropout",
@@ -102,12 +114,15 @@ impl Op {
             Self::Input(op) => op,
             Self::Conv2D(op) => op,
             Self::Conv1D(op) => op,
+            Self::ConvTranspose2D(op) => op,
+            Self::SeparableConv2D(op) => op,
             Self::Dense(op) => op,
             Self::Activation(op) => &op.function,
             Self::Pool2D(op) => op,
             Self::Pool1D(op) => op,
             Self::AdaptivePool2D(op) => op,
             Self::GlobalPool(op) => op,
+            Self::Upsample2D(op) => op,
             Self::BatchNorm(op) => op,
             Self::Lrn(op) => op,
             Self::Dropout(op) => op,
@@ -126,6 +141,8 @@ impl Op {
         match self {
             Self::Conv2D(op) => op.activation,
             Self::Conv1D(op) => op.activation,
+            Self::ConvTranspose2D(op) => op.activation,
+            Self::SeparableConv2D(op) => op.activation,
             Self::Dense(op) => op.activation,
             _ => Activation::Linear,
         }
@@ -138,6 +155,8 @@ impl Op {
         match &mut op {
             Self::Conv2D(op) => op.activation = activation,
             Self::Conv1D(op) => op.activation = activation,
+            Self::ConvTranspose2D(op) => op.activation = activation,
+            Self::SeparableConv2D(op) => op.activation = activation,
             Self::Dense(op) => op.activation = activation,
             _ => return None,
         }
