@@ -41,8 +41,6 @@ mod sliding;
 mod stubs; pub use stubs::*;
 mod upsample2d;
 mod slice;
-mod sliding;
-mod stubs; pub use stubs::*;
 mod stochastic_depth;
 mod zero_pad;
 

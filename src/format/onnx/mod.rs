@@ -15,6 +15,7 @@
 
 mod call;
 mod constant;
+mod export;
 mod fold;
 mod import;
 mod layout;
@@ -23,6 +24,7 @@ mod proto;
 mod rewrite;
 mod wire;
 
+pub use export::Export;
 pub use import::Import;
 
 use proto::ModelProto;
@@ -50,4 +52,14 @@ pub fn read(bytes: &[u8]) -> Result<Model> {
 /// As [`read`].
 pub fn read_with(bytes: &[u8], options: &Import) -> Result<Model> {
     import::import(&ModelProto::decode(bytes)?, options)
+}
+
+/// The bytes of the ONNX file of a model; the same model gives the same bytes.
+///
+/// The input is named `x`, the output `probabilities` if the last function is softmax, else `logits`; the batch is open.
+///
+/// # Errors
+/// A layer cannot be said in the operator set that is asked for; it is named, with the remedy.
+pub fn write(model: &Model, options: &Export) -> Result<Vec<u8>> {
+    export::export(model, options)
 }

@@ -6,10 +6,12 @@ use super::super::layout::Layout;
 use super::window::Window;
 use super::{Handler, Importer};
 use crate::error::{Error, Result};
-use crate::ops::{Conv1D, Conv2D, Dense};
+use crate::ops::{Conv1D, Conv2D, ConvTranspose2D, Dense, Op};
+
+use Handler::One;
 
 pub(super) const TABLE: &[(&str, Handler)] =
-    &[("Conv", Handler::One(conv)), ("Gemm", Handler::One(gemm)), ("MatMul", Handler::One(matmul))];
+    &[("Conv", One(conv)), ("ConvTranspose", One(conv_transpose)), ("Gemm", One(gemm)), ("MatMul", One(matmul))];
 
 fn conv(importer: &mut Importer, call: &Call<'_>) -> Result<Known> {
     let (x, weight) = (call.feature(0)?, call.constant(1)?);
@@ -51,6 +53,34 @@ fn along_row(conv: &Conv2D) -> Conv1D {
     let new = Conv1D::new(conv.filters, conv.kernel[1]);
     let new = Conv1D { bias: conv.bias, ..new };
     new.stride(conv.stride[1]).dilation(conv.dilation[1]).padding(conv.padding).groups(conv.groups)
+}
+
+fn conv_transpose(importer: &mut Importer, call: &Call<'_>) -> Result<Known> {
+    let (x, weight) = (call.feature(0)?, call.constant(1)?);
+    let sample = x.sample()?;
+    let [channels, per_group, kernel @ ..] = &weight.dims[..] else {
+        return Err(Error::shape(format!("its weights have the sizes {:?}", weight.dims)));
+    };
+    let groups = usize::try_from(call.int("group", 1)?).unwrap_or(0);
+    let filters = per_group.checked_mul(groups).unwrap_or(0);
+    if *channels != sample[0] {
+        return Err(Error::shape(format!("its input has {} channels, and {channels} are expected", sample[0])));
+    }
+    let (window, output_padding) = Window::read_transposed(call, kernel, &sample[1..])?;
+    let bias = call.optional(2)?.map(|_| call.channels(2, filters)).transpose()?;
+    let op = ConvTranspose2D { bias: bias.is_some(), ..ConvTranspose2D::new(filters, window.kernel) };
+    let op = op.stride(window.stride).dilation(window.dilation).groups(groups);
+    let op = op.padding(window.padding).output_padding(output_padding);
+    // IOHW to HWOI; of a sequence, an image of one row.
+    let order: Vec<usize> = (2..weight.dims.len()).chain([1, 0]).collect();
+    let mut w = vec![transposed(weight.as_floats()?, &weight.dims, &order)];
+    w.extend(bias);
+    if kernel.len() == 1 {
+        return importer.row(call, x, op, w).map(Known::from);
+    }
+    let x = importer.channels_last(x)?;
+    let y = importer.layer(call, op, &[x.value], w)?;
+    Ok(importer.image(y).into())
 }
 
 fn gemm(importer: &mut Importer, call: &Call<'_>) -> Result<Known> {
@@ -125,6 +155,14 @@ impl Importer {
         let dims: Vec<usize> = [&shape.dims()[rank - 1..], &shape.dims()[..rank - 1]].concat();
         let memory: Vec<usize> = (1..rank).chain([0]).collect();
         Feature { value, layout: Layout::new(&dims, &memory), batch: Some(0) }
+    }
+
+    // A layer over images, applied to a sequence as an image of one row.
+    pub(super) fn row(&mut self, call: &Call<'_>, x: &Feature, op: impl Into<Op>, w: Vec<Vec<f32>>) -> Result<Feature> {
+        let row = self.arrange(&x.seen_as(x.layout.unsqueeze(&[2])), &[&[2], &[1], &[0]])?;
+        let y = self.layer(call, op, &[row.value], w)?;
+        let y = self.image(y);
+        Ok(y.seen_as(y.layout.squeeze(&[1])))
     }
 
     // The product of the last axis with a matrix `[features, units]`: a dense layer, or a 1x1 convolution where there

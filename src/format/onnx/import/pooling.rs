@@ -44,7 +44,7 @@ fn pool(importer: &mut Importer, call: &Call<'_>, kind: PoolKind) -> Result<Know
         ..Pool2D::new(kind, window.kernel)
     };
     if kernel.len() == 1 {
-        return importer.pooled_row(call, &x, pool).map(Known::from);
+        return importer.row(call, &x, pool, Vec::new()).map(Known::from);
     }
     let y = importer.layer(call, pool, &[x.value], Vec::new())?;
     Ok(importer.image(y).into())
@@ -77,14 +77,6 @@ fn reduce(importer: &mut Importer, call: &Call<'_>, kind: PoolKind) -> Result<Kn
 }
 
 impl Importer {
-    // A sequence as an image of one row, which has dilation.
-    fn pooled_row(&mut self, call: &Call<'_>, x: &Feature, pool: Pool2D) -> Result<Feature> {
-        let row = self.arrange(&x.seen_as(x.layout.unsqueeze(&[2])), &[&[2], &[1], &[0]])?;
-        let y = self.layer(call, pool, &[row.value], Vec::new())?;
-        let y = self.image(y);
-        Ok(y.seen_as(y.layout.squeeze(&[1])))
-    }
-
     // One number for each place of the other axes; the axes stay, with size 1.
     fn pooled(&mut self, call: &Call<'_>, x: &Feature, axes: &[usize], kind: PoolKind) -> Result<Feature> {
         let mut dims = x.layout.dims();

@@ -271,26 +271,33 @@ fn resize(importer: &mut Importer, call: &Call<'_>) -> Result<Known> {
         None => call.optional(at)?.filter(|c| c.len() > 0).map_or(Ok(&[][..]), |c| c.as_floats())?.to_vec(),
     };
     let sizes = call.optional(3)?.map_or(Ok(&[][..]), |c| c.as_ints())?;
-    let factor = |axis: usize| -> Option<usize> {
-        let exact = match (scales.get(axis), sizes.get(axis)) {
-            (Some(scale), _) => f64::from(*scale),
-            (None, Some(size)) if axis == 0 && importer.is_batch(*size) => 1.0,
-            (None, Some(size)) => *size as f64 / *sample.get(axis.checked_sub(1)?)? as f64,
-            _ => return None,
+    // The size of an axis afterwards, if the factor makes it a whole number.
+    let grown = |axis: usize| -> Option<usize> {
+        let before = *sample.get(axis)?;
+        let after = match (scales.get(axis + 1), sizes.get(axis + 1)) {
+            (Some(scale), _) => f64::from(*scale) * before as f64,
+            (None, size) => *size? as f64,
         };
-        (exact.fract() == 0.0 && (1.0..65_536.0).contains(&exact)).then_some(exact as usize)
+        (after.fract() == 0.0 && (1.0..1e6).contains(&after)).then_some(after as usize)
     };
-    let factors: Option<Vec<usize>> = (0..x.rank()).map(factor).collect();
-    match factors.as_deref() {
-        Some(&[1, 1, h, w]) => {
-            let x = importer.channels_last(x)?;
-            let op = Upsample2D { size: [h, w], method, align_corners };
-            let value = importer.layer(call, op, &[x.value], Vec::new())?;
-            Ok(importer.image(value).into())
-        }
-        _ => Err(Error::argument(format!("from {:?} by {scales:?}, or to {sizes:?}, is not known", x.dims(-1)))
-            .with_help("images can grow by whole factors along height and width")),
-    }
+    let keeps_batch = scales.first().is_none_or(|s| *s == 1.0) && sizes.first().is_none_or(|s| importer.is_batch(*s));
+    let (&[c, h, w], Some(after), true) = (&sample[..], (0..sample.len()).map(grown).collect::<Option<Vec<_>>>(), keeps_batch)
+    else {
+        return Err(unknown_size(x, &scales, sizes));
+    };
+    let op = match after[..] {
+        [oc, oh, ow] if oc == c && oh % h == 0 && ow % w == 0 => Upsample2D::new([oh / h, ow / w], method),
+        [oc, oh, ow] if oc == c => Upsample2D::new(1, method).to([oh, ow]),
+        _ => return Err(unknown_size(x, &scales, sizes)),
+    };
+    let x = importer.channels_last(x)?;
+    let value = importer.layer(call, op.align_corners(align_corners), &[x.value], Vec::new())?;
+    Ok(importer.image(value).into())
+}
+
+fn unknown_size(x: &Feature, scales: &[f32], sizes: &[i64]) -> Error {
+    Error::argument(format!("from {:?} by {scales:?}, or to {sizes:?}, is not known", x.dims(-1)))
+        .with_help("images change along height and width, to whole numbers of pixels")
 }
 
 // Which of our methods gives what the node asks for, at whole factors.

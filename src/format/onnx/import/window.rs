@@ -22,13 +22,9 @@ impl Window {
         if call.ints("kernel_shape")?.is_some_and(|list| !is(list, kernel)) {
             return Err(Error::shape(format!("its kernel_shape is not that of its weights, {kernel:?}")));
         }
-        let sizes = |name| -> Result<[usize; 2]> {
-            let list = call.ints(name)?.map_or(Ok(vec![1; kernel.len()]), |list| positive(name, list))?;
-            pair(&list, kernel.len(), name)
-        };
-        let (stride, dilation) = (sizes("strides")?, sizes("dilations")?);
+        let [stride, dilation] = steps(call, kernel.len())?;
         let (kernel, input) = (pair(kernel, kernel.len(), "kernel_shape")?, pair(input, input.len(), "input")?);
-        let reach = [0, 1].map(|i| (kernel[i] - 1).saturating_mul(dilation[i]) + 1);
+        let reach = reach(kernel, dilation)?;
         // What must be added so that the output has ceil(input / stride) elements.
         let missing = |i: usize| ((input[i].div_ceil(stride[i]) - 1) * stride[i] + reach[i]).saturating_sub(input[i]);
         let padding = match call.text("auto_pad", "NOTSET")? {
@@ -42,6 +38,81 @@ impl Window {
             other => return Err(Error::argument(format!("its auto_pad '{other}' is not known"))),
         };
         Ok(Self { kernel, stride, dilation, padding })
+    }
+}
+
+impl Window {
+    /// The window of a transposed convolution, and what is added to its output. Its padding makes the output smaller:
+    /// `output = (input - 1) stride + reach - before - after + output_padding`.
+    pub fn read_transposed(call: &Call<'_>, kernel: &[usize], input: &[usize]) -> Result<(Self, [usize; 2])> {
+        let count = kernel.len();
+        if count != input.len() || !(1..=2).contains(&count) {
+            return Err(Error::shape(format!("a window of {kernel:?} slides over {input:?}")));
+        }
+        call.ignore("kernel_shape");
+        let [stride, dilation] = steps(call, count)?;
+        let (kernel, input) = (pair(kernel, count, "kernel_shape")?, pair(input, count, "input")?);
+        let reach = reach(kernel, dilation)?;
+        let mut extra = match call.ints("output_padding")? {
+            Some(list) => small(list, count, "output_padding", 0)?,
+            None => [0, 0],
+        };
+        let auto = call.text("auto_pad", "NOTSET")?;
+        let wanted = match call.ints("output_shape")? {
+            Some(list) => Some(small(&list[list.len().saturating_sub(count)..], count, "output_shape", 1)?),
+            None if auto.starts_with("SAME") => Some([0, 1].map(|i| input[i].saturating_mul(stride[i]))),
+            None => None,
+        };
+        let Some(mut wanted) = wanted else {
+            let padding = if auto == "VALID" { Padding::Valid } else { explicit(call)? };
+            return Ok((Self { kernel, stride, dilation, padding: on_sides(padding) }, extra));
+        };
+        call.ignore("pads");
+        let mut sides = [(0, 0); 2];
+        for i in 0..2 {
+            let whole = (input[i] - 1).saturating_mul(stride[i]).saturating_add(reach[i]).saturating_add(extra[i]);
+            // The row of a sequence stays as it is.
+            wanted[i] = if count == 1 && i == 0 { whole } else { wanted[i] };
+            extra[i] += wanted[i].saturating_sub(whole);
+            let less = whole.saturating_sub(wanted[i]);
+            let half = less / 2;
+            sides[i] = if auto == "SAME_UPPER" { (half, less - half) } else { (less - half, half) };
+        }
+        let [(top, bottom), (left, right)] = sides;
+        let padding = Padding::Explicit { top, bottom, left, right };
+        Ok((Self { kernel, stride, dilation, padding }, extra))
+    }
+}
+
+// No padding, as four numbers: so that a default of the op does not come in.
+fn on_sides(padding: Padding) -> Padding {
+    if padding == Padding::Valid { Padding::all(0) } else { padding }
+}
+
+// The strides and the dilations.
+fn steps(call: &Call<'_>, count: usize) -> Result<[[usize; 2]; 2]> {
+    let list = |name| match call.ints(name)? {
+        Some(list) => small(list, count, name, 1),
+        None => Ok([1, 1]),
+    };
+    Ok([list("strides")?, list("dilations")?])
+}
+
+fn reach(kernel: [usize; 2], dilation: [usize; 2]) -> Result<[usize; 2]> {
+    let one = |i: usize| kernel[i].checked_sub(1)?.checked_mul(dilation[i])?.checked_add(1);
+    one(0).zip(one(1)).map(|(h, w)| [h, w]).ok_or_else(|| Error::shape(format!("a window of {kernel:?} is no size")))
+}
+
+// Numbers from `low` to a million, one for each axis.
+fn small(list: &[i64], count: usize, name: &str, low: i64) -> Result<[usize; 2]> {
+    if list.iter().any(|v| !(low..=1 << 20).contains(v)) {
+        return Err(Error::argument(format!("its {name} {list:?} are out of range")));
+    }
+    let sizes: Vec<usize> = list.iter().map(|v| *v as usize).collect();
+    match (sizes[..].len() == count, &sizes[..]) {
+        (true, [w]) => Ok([usize::from(low == 1), *w]),
+        (true, [h, w]) => Ok([*h, *w]),
+        _ => Err(Error::argument(format!("its {name} {list:?} are not {count} numbers"))),
     }
 }
 
