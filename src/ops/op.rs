@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result, unknown};
 use crate::ops::{
     Activation, AdaptivePool2D, Add, BatchNorm, Concat, Conv1D, Conv2D, ConvTranspose2D, Dense, Dropout, Flatten,
-    GlobalPool, Input, Lrn, Merge, Permute, Pool1D, Pool2D, Reshape, Rule, SeparableConv2D, Slice, StochasticDepth, Upsample2D, ZeroPad,
+    GlobalPool, Input, Lrn, Merge, Pool1D, Pool2D, Reshape, Rule, SeparableConv2D, Upsample2D, ZeroPad,
 };
 
 /// One operation with its hyper-parameters.
@@ -57,8 +57,6 @@ pub enum Op {
     Lrn(Lrn),
     /// Dropout.
     Dropout(Dropout),
-    /// Whole samples are dropped.
-    StochasticDepth(StochasticDepth),
     /// Sum of several inputs.
     Add(Add),
     /// Product, difference, quotient, maximum, minimum or average of several inputs.
@@ -69,10 +67,6 @@ pub enum Op {
     Flatten(Flatten),
     /// To other axes.
     Reshape(Reshape),
-    /// The axes in another order.
-    Permute(Permute),
-    /// A range of one axis.
-    Slice(Slice),
     /// Zeros around an image.
     ZeroPad(ZeroPad),
     /// A user's own op.
@@ -105,14 +99,11 @@ pub const NAMES: &[&str] = &[
     "batch_norm",
     "lrn",
     "dropout",
-    "stochastic_depth",
     "add",
     "merge",
     "concat",
     "flatten",
     "reshape",
-    "permute",
-    "slice",
     "zero_pad",
 ];
 
@@ -135,14 +126,11 @@ impl Op {
             Self::BatchNorm(op) => op,
             Self::Lrn(op) => op,
             Self::Dropout(op) => op,
-            Self::StochasticDepth(op) => op,
             Self::Add(op) => op,
             Self::Merge(op) => op,
             Self::Concat(op) => op,
             Self::Flatten(op) => op,
             Self::Reshape(op) => op,
-            Self::Permute(op) => op,
-            Self::Slice(op) => op,
             Self::ZeroPad(op) => op,
             Self::Custom(op) => op.as_ref(),
         }
@@ -233,11 +221,8 @@ into_op!(
     Merge,
     Concat,
     Flatten,
-    Permute,
-    Slice,
-    StochasticDepth,
     Reshape,
     ZeroPad,
     Input,
-    AdaptivePool2D, ConvTranspose2D, SeparableConv2D, Upsample2D
+    AdaptivePool2D
 );

@@ -7,3 +7,5 @@
 //! One module for each format or network. A file that is not there is a failure, never a skip.
 
 mod files;
+mod onnx;
+mod onnx_node;

@@ -3,7 +3,7 @@
 use super::super::layout::Layout;
 use super::{Exporter, Held, int, text};
 use crate::error::Result;
-use crate::ops::{MergeKind, Slice, Upsample2D, UpsampleMethod, ZeroPad};
+use crate::ops::{MergeKind, Pad2D, PadMode, Slice, Upsample2D, UpsampleMethod, ZeroPad};
 use crate::tensor::Shape;
 
 /// ONNX's operator for a merge.
@@ -76,6 +76,17 @@ impl Exporter<'_> {
     pub(super) fn zero_pad(&mut self, op: &ZeroPad, y: Shape, x: &Held) -> Result<Held> {
         let x = self.canonical(x)?;
         let padded = self.pad(&x, &[op.top, op.left, op.bottom, op.right], "constant", 0.0);
+        Ok(Held::channels_first(padded.name, y))
+    }
+
+    pub(super) fn pad2d(&mut self, op: &Pad2D, y: Shape, x: &Held) -> Result<Held> {
+        let x = self.canonical(x)?;
+        let (mode, value) = match op.mode {
+            PadMode::Constant(value) => ("constant", value),
+            PadMode::Reflect => ("reflect", 0.0),
+            PadMode::Edge => ("edge", 0.0),
+        };
+        let padded = self.pad(&x, &[op.top, op.left, op.bottom, op.right], mode, value);
         Ok(Held::channels_first(padded.name, y))
     }
 

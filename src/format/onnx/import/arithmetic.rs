@@ -9,7 +9,7 @@ use super::super::constant::{Constant, MAX_MADE};
 use super::super::layout::Layout;
 use super::{Handler, Importer};
 use crate::error::{Error, Result};
-use crate::ops::{Add, Affine, Merge, MergeKind, Op};
+use crate::ops::{Add, Affine, Merge, MergeKind, Op, PRelu};
 
 use Handler::One;
 
@@ -24,6 +24,7 @@ pub(super) const TABLE: &[(&str, Handler)] = &[
     ("Sum", One(|i, c| many(i, c, Kind::Add))),
     ("Neg", One(|i, c| straight(i, c, -1.0, 0.0))),
     ("Pow", One(power)),
+    ("PRelu", One(prelu)),
 ];
 
 #[derive(Clone, Copy, PartialEq)]
@@ -66,6 +67,19 @@ fn power(importer: &mut Importer, call: &Call<'_>) -> Result<Known> {
         Some(1.0) => Ok(x.into()),
         _ => Err(Error::argument("powers other than 1 and 2 are not known")),
     }
+}
+
+fn prelu(importer: &mut Importer, call: &Call<'_>) -> Result<Known> {
+    let slopes = call.constant(1)?;
+    let data = slopes.as_floats()?.to_vec();
+    let x = in_front(call.feature(0)?, slopes.dims.len());
+    let axes = varying(&x, &slopes.dims)?;
+    let (x, op) = match axes[..] {
+        [] => (x, PRelu::one()),
+        _ => (importer.with_last(&x, &axes)?, PRelu::channel()),
+    };
+    let value = importer.layer(call, op, &[x.value], vec![data])?;
+    Ok(Feature { value, ..x }.into())
 }
 
 impl Importer {
@@ -134,7 +148,7 @@ impl Importer {
         }
         // The constant's own axes are in ONNX's order, as `axes` is.
         let spread = |data: Vec<f32>| data.iter().copied().cycle().take(data.len() * repeat).collect::<Vec<f32>>();
-        let op = Affine { scale: scale.is_some(), bias: shift.is_some(), ..Affine::default() };
+        let op = Affine { scale: scale.is_some(), bias: shift.is_some(), ..Affine::new() };
         let w = [scale, shift].into_iter().flatten().map(spread).collect();
         let value = self.layer(call, op, &[x.value], w)?;
         Ok(Feature { value, ..x })

@@ -43,7 +43,7 @@ fn batch_norm(importer: &mut Importer, call: &Call<'_>) -> Result<Known> {
 
 fn instance_norm(importer: &mut Importer, call: &Call<'_>) -> Result<Known> {
     let c = channels(call)?;
-    let norm = GroupNorm { epsilon: call.float("epsilon", 1e-5)?, ..GroupNorm::new(c) };
+    let norm = GroupNorm::new(c).epsilon(call.float("epsilon", 1e-5)?);
     let w = vec![call.channels(1, c)?, call.channels(2, c)?];
     over_channels(importer, call, norm, w)
 }
@@ -61,7 +61,7 @@ fn group_norm(importer: &mut Importer, call: &Call<'_>) -> Result<Known> {
         }
         _ => call.channels(i, c),
     };
-    let norm = GroupNorm { epsilon: call.float("epsilon", 1e-5)?, ..GroupNorm::new(groups) };
+    let norm = GroupNorm::new(groups).epsilon(call.float("epsilon", 1e-5)?);
     let w = vec![spread(1)?, spread(2)?];
     over_channels(importer, call, norm, w)
 }
@@ -74,8 +74,7 @@ fn layer_norm(importer: &mut Importer, call: &Call<'_>) -> Result<Known> {
     let count: usize = axes.iter().map(|axis| x.layout.size(*axis)).product();
     let bias = call.optional(2)?.map(|_| call.channels(2, count)).transpose()?;
     let w = [call.channels(1, count)?].into_iter().chain(bias.clone()).collect();
-    let norm = LayerNorm { center: bias.is_some(), ..LayerNorm::default() };
-    let norm = LayerNorm { epsilon: call.float("epsilon", 1e-5)?, ..norm };
+    let norm = LayerNorm::over(1).epsilon(call.float("epsilon", 1e-5)?).center(bias.is_some());
     let x = importer.with_last(x, &axes)?;
     let value = importer.layer(call, norm, &[x.value], w)?;
     Ok(Feature { value, ..x }.into())
