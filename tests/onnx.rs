@@ -233,9 +233,8 @@ fn labels_and_preprocessing_travel_in_the_metadata() {
 
 #[test]
 fn what_cannot_be_said_is_named_with_the_remedy() {
-    let refused = |ops: Vec<Op>, opset: i64| {
-        write(&filled(chain([6, 5, 4], ops)), &Export { opset }).unwrap_err().to_string()
-    };
+    let refused =
+        |ops: Vec<Op>, opset: i64| write(&filled(chain([6, 5, 4], ops)), &Export { opset }).unwrap_err().to_string();
     let e = refused(vec![AdaptivePool2D::average(4).into()], 17);
     assert!(e.starts_with("layer 'adaptive_average_pooling2d") && e.contains("a multiple"), "{e}");
     let e = refused(vec![LayerNorm::over(1).into()], 16);
@@ -280,8 +279,11 @@ fn a_file_that_is_cut_off_or_changed_never_panics() {
 fn any_layer() -> impl Strategy<Value = Op> {
     let activation = proptest::sample::select(&Activation::ALL[..]);
     prop_oneof![
-        (1..5_usize, 1..4_usize, 1..3_usize, activation.clone())
-            .prop_map(|(f, k, s, a)| Conv2D::new(f * 2, k).stride(s).padding(Padding::Same).activation(a).into()),
+        (1..5_usize, 1..4_usize, 1..3_usize, activation.clone()).prop_map(|(f, k, s, a)| Conv2D::new(f * 2, k)
+            .stride(s)
+            .padding(Padding::Same)
+            .activation(a)
+            .into()),
         (1..4_usize, 1..3_usize).prop_map(|(k, s)| Pool2D::max(k).stride(s).padding(Padding::Same).into()),
         (1..4_usize, 1..3_usize).prop_map(|(k, s)| Pool2D::average(k).stride(s).padding(Padding::Same).into()),
         Just(BatchNorm::default().into()),

@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use striate::conv::Padding;
 use striate::ops::{
-    Activation, AdaptivePool2D, Add, Affine, BatchNorm, Concat, ConvTranspose2D, Dropout, Flatten, GlobalPool, GroupNorm,
-    LayerNorm, Lrn, Merge, MergeKind, PRelu, Pad2D, PadMode, Permute, Pool1D, Pool2D, PoolKind, Reshape,
+    Activation, AdaptivePool2D, Add, Affine, BatchNorm, Concat, ConvTranspose2D, Dropout, Flatten, GlobalPool,
+    GroupNorm, LayerNorm, Lrn, Merge, MergeKind, PRelu, Pad2D, PadMode, Permute, Pool1D, Pool2D, PoolKind, Reshape,
     SeparableConv2D, Slice, StochasticDepth, Upsample2D, ZeroPad,
 };
 

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, unknown};
 use crate::ops::{
-    Activation, AdaptivePool2D, Add, Affine, BatchNorm, Concat, Conv1D, Conv2D, ConvTranspose2D, Dense, Dropout, Flatten,
-    GlobalPool, GroupNorm, Input, LayerNorm, Lrn, Merge, PRelu, Pad2D, Permute, Pool1D, Pool2D, Reshape, Rule,
+    Activation, AdaptivePool2D, Add, Affine, BatchNorm, Concat, Conv1D, Conv2D, ConvTranspose2D, Dense, Dropout,
+    Flatten, GlobalPool, GroupNorm, Input, LayerNorm, Lrn, Merge, PRelu, Pad2D, Permute, Pool1D, Pool2D, Reshape, Rule,
     SeparableConv2D, Slice, StochasticDepth, Upsample2D, ZeroPad,
 };
 

@@ -223,7 +223,8 @@ impl Case {
         // Behind: everything of a sample in a row.
         let flat: Vec<i64> = batch.map(|n| n as i64).into_iter().chain([-1]).collect();
         graph = graph.with(5, ints("flat_shape", &flat));
-        graph = graph.with(1, node("Reshape", &[self.output.clone(), "flat_shape".into()], &["flat_out".into()]).write());
+        graph =
+            graph.with(1, node("Reshape", &[self.output.clone(), "flat_shape".into()], &["flat_out".into()]).write());
         let total = lens.iter().sum();
         let dims: Vec<i64> = batch.map(|n| n as i64).into_iter().chain([total]).collect();
         graph = graph.with(11, info("flat_in", &dims)).with(12, info("flat_out", &[]));
@@ -233,7 +234,8 @@ impl Case {
     // The numbers of the inputs that are computed on, sample after sample.
     fn samples(&self, batch: usize) -> Vec<f32> {
         let inputs: Vec<Vec<f32>> = self.inputs[..self.features()].iter().map(Given::floats).collect();
-        let part = |n: usize| inputs.iter().flat_map(move |x| x[n * x.len() / batch..(n + 1) * x.len() / batch].to_vec());
+        let part =
+            |n: usize| inputs.iter().flat_map(move |x| x[n * x.len() / batch..(n + 1) * x.len() / batch].to_vec());
         (0..batch).flat_map(part).collect()
     }
 
@@ -242,6 +244,9 @@ impl Case {
         let Some(first) = self.inputs.first() else { return Err("it has no input".into()) };
         if !self.inputs[..self.features()].iter().all(Given::is_float) || !self.expected.is_float() {
             return Err("it is not about f32".into());
+        }
+        if self.inputs.iter().any(|x| x.len() == 0) {
+            return Err("an input is empty".into());
         }
         let batches = self.inputs[..self.features()].iter().map(|x| x.dims.first().copied());
         let batch = batches.reduce(|a, b| a.filter(|_| a == b)).flatten().filter(|_| first.dims.len() > 1);

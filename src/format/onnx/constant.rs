@@ -234,7 +234,9 @@ mod tests {
 
     #[test]
     fn sizes_are_not_believed() {
-        for (dims, raw) in [(&[2][..], &[0; 4][..]), (&[-1], &[0; 4]), (&[i64::MAX, i64::MAX], &[]), (&[1 << 40], &[0; 8])] {
+        for (dims, raw) in
+            [(&[2][..], &[0; 4][..]), (&[-1], &[0; 4]), (&[i64::MAX, i64::MAX], &[]), (&[1 << 40], &[0; 8])]
+        {
             assert!(Constant::read(&tensor(1, dims, raw)).is_err(), "{dims:?}");
         }
         let outside = TensorProto { external: true, data_type: 1, ..TensorProto::default() };

@@ -84,8 +84,10 @@ pub(super) fn export(model: &Model, options: &Export) -> Result<Vec<u8>> {
     };
     let bytes: usize = model.params().iter().map(|p| p.data.len() * 4).sum();
     if bytes > MAX_BYTES {
-        return Err(Error::argument(format!("{bytes} bytes of weights do not fit an ONNX file, which has 2 GiB at most"))
-            .with_help("save it as .striate or .safetensors"));
+        return Err(Error::argument(format!(
+            "{bytes} bytes of weights do not fit an ONNX file, which has 2 GiB at most"
+        ))
+        .with_help("save it as .striate or .safetensors"));
     }
     let mut exporter = Exporter {
         params: model.params().iter().map(|p| (p.name.as_str(), p)).collect(),

@@ -177,7 +177,9 @@ fn concat(call: &Call<'_>) -> Result<Constant> {
         all.dims[axis] += x.dims[axis];
     }
     let outer: usize = first.dims[..axis].iter().product();
-    let run = |o: usize| places.iter().flat_map(move |(start, len)| (0..len / outer).map(move |i| start + o * (len / outer) + i));
+    let run = |o: usize| {
+        places.iter().flat_map(move |(start, len)| (0..len / outer).map(move |i| start + o * (len / outer) + i))
+    };
     Ok(moved(&all, all.dims.clone(), &(0..outer).flat_map(run).collect::<Vec<_>>()))
 }
 
@@ -356,7 +358,9 @@ fn repeated(from: &[usize], to: &[usize]) -> Vec<usize> {
 
 // The number of elements, if it is not too large to be made of nothing.
 fn made(dims: &[usize]) -> Result<usize> {
-    elements(dims).filter(|n| *n <= MAX_MADE).ok_or_else(|| Error::shape(format!("a constant of {dims:?} is too large to be computed")))
+    elements(dims)
+        .filter(|n| *n <= MAX_MADE)
+        .ok_or_else(|| Error::shape(format!("a constant of {dims:?} is too large to be computed")))
 }
 
 fn sizes(list: &[i64]) -> Result<Vec<usize>> {

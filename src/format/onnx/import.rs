@@ -53,14 +53,8 @@ pub(super) enum Handler {
 }
 
 fn tables() -> impl Iterator<Item = &'static (&'static str, Handler)> {
-    let tables: [&'static [(&'static str, Handler)]; 6] = [
-        activation::TABLE,
-        arithmetic::TABLE,
-        convolution::TABLE,
-        normalisation::TABLE,
-        pooling::TABLE,
-        shape::TABLE,
-    ];
+    let tables: [&'static [(&'static str, Handler)]; 6] =
+        [activation::TABLE, arithmetic::TABLE, convolution::TABLE, normalisation::TABLE, pooling::TABLE, shape::TABLE];
     tables.into_iter().flatten()
 }
 
@@ -153,7 +147,8 @@ impl Importer {
     }
 
     fn input(&mut self, graph: &GraphProto<'_>, options: &Import, order: Order) -> Result<()> {
-        let open: Vec<&ValueInfo> = graph.inputs.iter().filter(|i| !self.values.contains_key(i.name.as_str())).collect();
+        let open: Vec<&ValueInfo> =
+            graph.inputs.iter().filter(|i| !self.values.contains_key(i.name.as_str())).collect();
         let [info] = open[..] else {
             let names: Vec<&str> = open.iter().map(|i| i.name.as_str()).collect();
             return Err(Error::argument(format!("it has {} inputs: {}", open.len(), names.join(", ")))

@@ -147,10 +147,16 @@ impl Layout {
         let mut order: Vec<usize> = (0..self.rank()).collect();
         // An axis of size 1 may be anywhere; it goes behind the axis before it.
         let mut place = 0;
-        let places: Vec<usize> = self.axes.iter().map(|p| p.first().map_or(place, |p| {
-            place = *p;
-            *p
-        })).collect();
+        let places: Vec<usize> = self
+            .axes
+            .iter()
+            .map(|p| {
+                p.first().map_or(place, |p| {
+                    place = *p;
+                    *p
+                })
+            })
+            .collect();
         order.sort_by_key(|axis| places[*axis]);
         self.route(&order).is_none().then_some(order)
     }

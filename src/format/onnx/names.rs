@@ -105,7 +105,10 @@ mod tests {
         assert_eq!(name("Conv", "/layer1/layer1.0/conv1/Conv", "layer1.0.conv1.weight"), some("layer1.0.conv1"));
         assert_eq!(name("Conv", "/features/features.0/features.0.0/Conv", "onnx::Conv_538"), some("features.0.0"));
         assert_eq!(name("Relu", "/layer1/layer1.0/relu/Relu", ""), some("layer1.0.relu"));
-        assert_eq!(name("Conv", "mnist_1/conv2d_1/BiasAdd", "mnist_1/conv2d_1/convolution/ReadVariableOp:0"), some("conv2d_1"));
+        assert_eq!(
+            name("Conv", "mnist_1/conv2d_1/BiasAdd", "mnist_1/conv2d_1/convolution/ReadVariableOp:0"),
+            some("conv2d_1")
+        );
         assert_eq!(name("Relu", "mnist_1/conv2d_1/Relu", ""), some("conv2d_1.relu"));
         assert_eq!(name("Relu", "mnist_1/conv2d_1/Relu_1", ""), some("conv2d_1.relu_1"));
         assert_eq!(name("Conv", "", "conv_layers.0.weight"), some("conv_layers.0"));

@@ -153,7 +153,10 @@ impl<'g, 'a> Graph<'g, 'a> {
 
     fn is_constant(&self, name: &str) -> bool {
         self.initializers.contains_key(name)
-            || self.makers.get(name).is_some_and(|i| ["Constant", "Identity"].contains(&self.graph.nodes[*i].op.as_str()))
+            || self
+                .makers
+                .get(name)
+                .is_some_and(|i| ["Constant", "Identity"].contains(&self.graph.nodes[*i].op.as_str()))
     }
 
     fn scalar(&self, name: &str) -> Option<f32> {

@@ -265,7 +265,8 @@ mod tests {
     #[test]
     fn messages_go_there_and_back() {
         let inner = Point { x: -1, name: "n".repeat(300), ..Point::default() };
-        let outer = Point { x: 150, y: 0.5, trail: vec![3, -3, 1 << 40], next: Some(Box::new(inner)), ..Point::default() };
+        let outer =
+            Point { x: 150, y: 0.5, trail: vec![3, -3, 1 << 40], next: Some(Box::new(inner)), ..Point::default() };
         assert_eq!(Point::decode(&encoded(&outer)).unwrap(), outer);
     }
 

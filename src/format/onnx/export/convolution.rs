@@ -57,7 +57,8 @@ impl<'m> Exporter<'m> {
         let kernel = self.kernel("kernel")?;
         let bias = if op.bias { Some(self.plain("bias")?) } else { None };
         // What the convolution that this is the adjoint of leaves over at the end.
-        let over = |a: &Axis| a.input + a.before + a.after - ((a.kernel - 1) * a.dilation + 1) - (a.output - 1) * a.stride;
+        let over =
+            |a: &Axis| a.input + a.before + a.after - ((a.kernel - 1) * a.dilation + 1) - (a.output - 1) * a.stride;
         let extra = vec![sizes("output_padding", &[over(&g.h), over(&g.w)])];
         self.sweep("ConvTranspose", &[&x.name, &kernel], bias.as_deref(), &[g.h, g.w], g.groups, extra, y)
     }
@@ -109,7 +110,8 @@ impl<'m> Exporter<'m> {
         let p = self.param("kernel")?;
         let name = self.view(x.name.clone(), &x.dims, &[x.layout.len()]);
         let rows = x.layout.rows(0);
-        let data: Vec<f32> = rows.iter().flat_map(|row| &p.data[row * op.units..(row + 1) * op.units]).copied().collect();
+        let data: Vec<f32> =
+            rows.iter().flat_map(|row| &p.data[row * op.units..(row + 1) * op.units]).copied().collect();
         let kernel = self.floats("kernel", &p.dims, &data);
         let bias = if op.bias { Some(self.plain("bias")?) } else { None };
         let inputs: Vec<&str> = [name.as_str(), &kernel].into_iter().chain(bias.as_deref()).collect();

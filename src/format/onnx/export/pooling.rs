@@ -36,8 +36,10 @@ impl<'m> Exporter<'m> {
         let [h, w, _] = shape.hwc()?;
         let [oh, ow] = op.size;
         if !h.is_multiple_of(oh) || !w.is_multiple_of(ow) {
-            return Err(Error::argument(format!("an adaptive pool from {h}x{w} to {oh}x{ow} has windows of several sizes"))
-                .with_help("ONNX cannot say that; choose an input whose size is a multiple"));
+            return Err(Error::argument(format!(
+                "an adaptive pool from {h}x{w} to {oh}x{ow} has windows of several sizes"
+            ))
+            .with_help("ONNX cannot say that; choose an input whose size is a multiple"));
         }
         let kernel = [h / oh, w / ow];
         self.pool2d(&Pool2D::new(op.kind, kernel), shape, y, x)

@@ -94,9 +94,8 @@ fn selu(importer: &mut Importer, call: &Call<'_>) -> Result<Known> {
 impl Importer {
     // `c f(a x + b) + d`: for bounds and slopes that our functions do not have.
     fn between(&mut self, call: &Call<'_>, before: (f32, f32), f: Activation, after: (f32, f32)) -> Result<Feature> {
-        let terms = |(scale, shift): (f32, f32)| {
-            ((scale != 1.0).then(|| vec![scale]), (shift != 0.0).then(|| vec![shift]))
-        };
+        let terms =
+            |(scale, shift): (f32, f32)| ((scale != 1.0).then(|| vec![scale]), (shift != 0.0).then(|| vec![shift]));
         let mut x = call.feature(0)?.clone();
         if before != (1.0, 0.0) {
             x = self.scaled(call, &x, &[], terms(before))?;

@@ -57,7 +57,9 @@ fn many(importer: &mut Importer, call: &Call<'_>, kind: Kind) -> Result<Known> {
 }
 
 fn straight(importer: &mut Importer, call: &Call<'_>, scale: f32, shift: f32) -> Result<Known> {
-    importer.scaled(call, &call.feature(0)?.clone(), &[], (Some(vec![scale]), (shift != 0.0).then(|| vec![shift]))).map(Known::from)
+    importer
+        .scaled(call, &call.feature(0)?.clone(), &[], (Some(vec![scale]), (shift != 0.0).then(|| vec![shift])))
+        .map(Known::from)
 }
 
 fn power(importer: &mut Importer, call: &Call<'_>) -> Result<Known> {
@@ -87,7 +89,8 @@ impl Importer {
     fn joined(&mut self, call: &Call<'_>, x: &[Feature], kind: Kind) -> Result<Known> {
         let rank = x.iter().map(Feature::rank).max().unwrap_or(0);
         let x: Vec<Feature> = x.iter().map(|x| in_front(x, rank)).collect();
-        let largest = x.iter().rev().max_by_key(|x| x.layout.len()).ok_or_else(|| Error::argument("it has no input"))?;
+        let largest =
+            x.iter().rev().max_by_key(|x| x.layout.len()).ok_or_else(|| Error::argument("it has no input"))?;
         if let Some(other) = x.iter().find(|x| x.batch != largest.batch) {
             let dims = (other.dims(-1), largest.dims(-1));
             return Err(Error::shape(format!("the batch is not at one place in {:?} and {:?}", dims.0, dims.1)));

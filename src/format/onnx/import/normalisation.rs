@@ -31,7 +31,9 @@ fn channels(call: &Call<'_>) -> Result<usize> {
 fn batch_norm(importer: &mut Importer, call: &Call<'_>) -> Result<Known> {
     let c = channels(call)?;
     if call.flag("training_mode", false)? {
-        return Err(Error::argument("it is in training mode").with_help("export the network for inference: model.eval()"));
+        return Err(
+            Error::argument("it is in training mode").with_help("export the network for inference: model.eval()")
+        );
     }
     if call.int("spatial", 1)? != 1 {
         return Err(Error::argument("statistics for each pixel are not known"));

@@ -71,7 +71,9 @@ fn reduce(importer: &mut Importer, call: &Call<'_>, kind: PoolKind) -> Result<Kn
         return Ok(y.into());
     }
     let rank = y.rank();
-    let kept = (0..rank).filter(|axis| x.batch == Some(*axis) || !axes.contains(&(axis - usize::from(x.batch.is_some_and(|b| b < *axis)))));
+    let kept = (0..rank).filter(|axis| {
+        x.batch == Some(*axis) || !axes.contains(&(axis - usize::from(x.batch.is_some_and(|b| b < *axis))))
+    });
     let batch = x.batch.and_then(|at| kept.clone().position(|axis| axis == at));
     Ok(Feature { value: y.value, layout: y.layout.squeeze(&axes), batch }.into())
 }

@@ -48,7 +48,9 @@ fn flatten(importer: &mut Importer, call: &Call<'_>) -> Result<Known> {
             let dims = x.layout.dims();
             importer.reshaped(x, &[dims[..at].iter().product(), dims[at..].iter().product()]).map(Known::from)
         }
-        _ => Err(Error::argument(format!("flattening from axis {axis} on mixes samples")).with_help("axis 1 keeps them")),
+        _ => {
+            Err(Error::argument(format!("flattening from axis {axis} on mixes samples")).with_help("axis 1 keeps them"))
+        }
     }
 }
 
@@ -281,7 +283,8 @@ fn resize(importer: &mut Importer, call: &Call<'_>) -> Result<Known> {
         (after.fract() == 0.0 && (1.0..1e6).contains(&after)).then_some(after as usize)
     };
     let keeps_batch = scales.first().is_none_or(|s| *s == 1.0) && sizes.first().is_none_or(|s| importer.is_batch(*s));
-    let (&[c, h, w], Some(after), true) = (&sample[..], (0..sample.len()).map(grown).collect::<Option<Vec<_>>>(), keeps_batch)
+    let (&[c, h, w], Some(after), true) =
+        (&sample[..], (0..sample.len()).map(grown).collect::<Option<Vec<_>>>(), keeps_batch)
     else {
         return Err(unknown_size(x, &scales, sizes));
     };
@@ -329,9 +332,9 @@ impl Importer {
         let all: Vec<usize> = (0..x.layout.rank()).collect();
         let flat = self.arrange(x, &[&all])?;
         let layout = Layout::plain(&[x.layout.len()]).reshape(dims);
-        layout.map(|layout| flat.seen_as(layout)).ok_or_else(|| {
-            Error::shape(format!("{:?} does not become {dims:?}", x.layout.dims()))
-        })
+        layout
+            .map(|layout| flat.seen_as(layout))
+            .ok_or_else(|| Error::shape(format!("{:?} does not become {dims:?}", x.layout.dims())))
     }
 
     // The elements `range` of an axis.
