@@ -4,6 +4,7 @@
 //! - [`safetensors`] is the plain tensor file that other tools read and write;
 //! - [`container`] is the striate file: a safetensors file with documents and a checksum;
 //! - [`digest()`] is a short name for the exact bits of a set of tensors;
+//! - [`keras`] reads and writes the files of Keras, `h5` the HDF5 files that they are;
 //! - [`npy`] reads and writes NumPy's `.npy` and reads `.npz`;
 //! - `native` puts models into striate files;
 //! - `zip` reads the archives that `.npz` (and others) are.
@@ -15,6 +16,8 @@ pub mod atomic;
 pub mod container;
 mod digest;
 mod dtype;
+mod h5;
+pub mod keras;
 mod native;
 pub mod npy;
 pub mod safetensors;
