@@ -5,6 +5,7 @@
 //! - [`container`] is the striate file: a safetensors file with documents and a checksum;
 //! - [`digest()`] is a short name for the exact bits of a set of tensors;
 //! - [`keras`] reads and writes the files of Keras, `h5` the HDF5 files that they are;
+//! - [`layout`] has the order of axes, here and in PyTorch;
 //! - [`npy`] reads and writes NumPy's `.npy` and reads `.npz`;
 //! - `native` puts models into striate files;
 //! - `zip` reads the archives that `.npz` (and others) are.
@@ -18,6 +19,7 @@ mod digest;
 mod dtype;
 mod h5;
 pub mod keras;
+pub mod layout;
 mod native;
 pub mod npy;
 pub mod safetensors;

@@ -1,12 +1,12 @@
 //! From a flat network to a model: the graph, and then each parameter from where the file keeps it.
 
-use super::layers::{Context, Stored, axis_order, plan};
+use super::layers::{Context, Stored, plan};
 use super::network::{Home, Network, bad};
 use super::store::{Store, Tensor};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::model::Model;
-use crate::tensor::Shape;
+use crate::tensor::{Shape, Tensor as Numbers};
 
 /// The parameters of one layer of the file.
 pub struct Need {
@@ -84,7 +84,10 @@ fn set(model: &mut Model, name: &str, (dims, data): Tensor, stored: Option<&Stor
         return Err(bad(format!("{name} has the axes {dims:?} in the file, and the network needs {:?}", param.dims)));
     }
     let axes = stored.map_or(&[][..], |s| s.axes);
-    let mut data = if axes.is_empty() { data } else { axis_order(&dims, axes, &data) };
+    let mut data = match axes {
+        [] => data,
+        _ => Numbers::new(&dims, data)?.permute(axes)?.into_data(),
+    };
     if flip && name.ends_with("/kernel") && param.dims.len() > 2 {
         turn(&param.dims, &mut data);
     }

@@ -240,21 +240,3 @@ fn concatenate(f: &mut Fields, x: &[Shape], context: Context) -> Result<Plan> {
     }
     Ok(Plan::one(Concat::new()))
 }
-
-/// Numbers with the axes `dims`, their axes in another order: axis `i` of the result is axis `axes[i]` of `data`.
-pub fn axis_order(dims: &[usize], axes: &[usize], data: &[f32]) -> Vec<f32> {
-    let steps: Vec<usize> = (0..dims.len()).map(|i| dims[i + 1..].iter().product()).collect();
-    let mut index = vec![0; axes.len()];
-    let mut turned = Vec::with_capacity(data.len());
-    for _ in 0..data.len() {
-        turned.push(data[index.iter().zip(axes).map(|(i, axis)| i * steps[*axis]).sum::<usize>()]);
-        for (i, axis) in index.iter_mut().zip(axes).rev() {
-            *i += 1;
-            if *i < dims[*axis] {
-                break;
-            }
-            *i = 0;
-        }
-    }
-    turned
-}

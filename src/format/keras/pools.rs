@@ -28,10 +28,8 @@ pub fn pool1d(f: &mut Fields) -> Result<Plan> {
 
 /// The global poolings.
 pub fn global(f: &mut Fields) -> Result<Plan> {
-    if f.flag("keepdims", false)? {
-        return Err(f.error("keepdims is not supported"));
-    }
-    Ok(Plan::one(GlobalPool { kind: kind(&f.class) }))
+    let pool = GlobalPool::new(kind(&f.class));
+    Ok(Plan::one(pool.keep_dims(f.flag("keepdims", false)?)))
 }
 
 /// Sizes before and after, for rows and columns: one number, `[rows, columns]`, or `[[top, bottom], [left, right]]`.
