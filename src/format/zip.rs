@@ -1,4 +1,4 @@
-//! Reads zip archives in memory: stored and deflated entries, sizes bounded, CRCs checked.
+//! Zip archives in memory. Read: stored and deflated entries, sizes bounded, CRCs checked. Written: stored entries.
 //!
 //! The central directory at the end of the file is what counts; of an entry's own
 //! header only the lengths of its name and extra field are used, since streaming
@@ -8,6 +8,9 @@
 //! Memory: an entry is inflated into a buffer that grows with what really comes,
 //! up to the size the directory gives; deflate cannot claim more than 1032 times
 //! its input, entries cannot share their bytes, and all together have a limit.
+//!
+//! [`write`] makes the archives that Keras and NumPy make: entries as they are, in the
+//! order given, all of the first moment that zip knows; so equal content gives equal bytes.
 //!
 //! Source: PKWARE's APPNOTE.TXT 6.3.10, sections 4.3 and 4.4; RFC 1951 for deflate.
 
@@ -106,6 +109,34 @@ impl<'a> Archive<'a> {
         }
         local.get(data_at..)?.get(..usize::try_from(entry.compressed).ok()?)
     }
+}
+
+/// An archive with these names and contents, stored.
+///
+/// # Errors
+/// It would be 4 GB or larger, which needs zip64.
+pub fn write(files: &[(&str, &[u8])]) -> Result<Vec<u8>> {
+    let (mut body, mut directory) = (Vec::new(), Vec::new());
+    let size = |n: usize| u32::try_from(n).map(u32::to_le_bytes).map_err(|_| too_large());
+    for (name, data) in files {
+        let mut crc = Crc::new();
+        crc.update(data);
+        // Version 2.0, no flags, stored, on the first of January 1980.
+        let mut common = vec![20, 0, 0, 0, 0, 0, 0, 0, 0x21, 0];
+        common.extend(crc.sum().to_le_bytes());
+        for n in [data.len(), data.len(), name.len()] {
+            common.extend(size(n)?);
+        }
+        let at = size(body.len())?;
+        directory.extend([CENTRAL, &[20, 0], &common, &[0; 10], &at, name.as_bytes()].concat());
+        body.extend([LOCAL, &common, name.as_bytes(), data].concat());
+    }
+    let (count, at, length) = ((files.len() as u16).to_le_bytes(), size(body.len())?, size(directory.len())?);
+    Ok([&body, &directory, END, &[0; 4], &count, &count, &length, &at, &[0; 2]].concat())
+}
+
+fn too_large() -> Error {
+    Error::new(crate::ErrorKind::Format, "an archive of 4 GB or more cannot be written")
 }
 
 /// The central directory, what stands before it, and the number of entries.
@@ -249,6 +280,12 @@ mod tests {
     fn read_all(bytes: &[u8]) -> Result<Vec<Vec<u8>>> {
         let archive = Archive::open(Path::new("a.zip"), bytes)?;
         archive.entries().iter().map(|e| archive.read(e)).collect()
+    }
+
+    #[test]
+    fn what_is_written_is_what_numpy_writes() {
+        let files: [(&str, &[u8]); 3] = [("a", b"hello"), ("b/c", &[0; 1000]), ("empty", b"")];
+        assert_eq!(write(&files).unwrap(), make(&files, false));
     }
 
     #[test]

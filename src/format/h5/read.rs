@@ -59,7 +59,13 @@ impl<'a> File<'a> {
         self.objects.get(path).is_some_and(|object| object.tensor.is_none())
     }
 
+    /// The paths of all groups, in alphabetical order.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.objects.iter().filter(|(_, object)| object.tensor.is_none()).map(|(path, _)| path.as_str())
+    }
+
     /// The paths of all tensors, in alphabetical order.
+    #[cfg(test)]
     pub fn tensors(&self) -> impl Iterator<Item = &str> {
         self.objects.iter().filter(|(_, object)| object.tensor.is_some()).map(|(path, _)| path.as_str())
     }

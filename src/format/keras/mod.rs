@@ -5,17 +5,20 @@
 //! it. An option that is not known and not at its default is an error, since it
 //! may change what the network computes.
 //!
-//! | file | `fields` to `layers` | weights |
+//! | step | reading | writing |
 //! |---|---|---|
-//! | `network`, `calls`, `classic` | Keras 1, 2, 3: one flat list of layers | `store`: where they are |
-//! | `layers`, `convs`, `pools` | a layer as ops | `build`: each to its parameter |
+//! | the list of layers | `network`, `calls`, `classic` | `export` |
+//! | a layer | `layers`, `convs`, `pools`, out of `fields` | `classes`, `windows` |
+//! | weights and files | `store`, `build` | `write` |
 //!
 //! Nothing in a file is executed: `Lambda` layers are refused like any other class that is not known.
 
 mod build;
 mod calls;
+mod classes;
 mod classic;
 mod convs;
+mod export;
 mod fields;
 mod initialisers;
 mod layers;
@@ -25,6 +28,9 @@ mod pools;
 mod store;
 #[cfg(test)]
 mod tests;
+mod weights;
+mod windows;
+mod write;
 
 use std::path::Path;
 
@@ -38,6 +44,27 @@ use super::sniff;
 use super::zip::Archive;
 use crate::error::Result;
 use crate::model::Model;
+
+/// The forms in which a model is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `.keras`: an archive with config and weights, as Keras 3 writes it.
+    Keras,
+    /// `.h5`: the older form, one HDF5 file with config and weights.
+    H5,
+    /// `.weights.h5`: weights alone, in the layout of Keras 3.
+    WeightsH5,
+}
+
+/// The bytes of a model as a file that Keras 3 opens and that predicts the same.
+///
+/// Labels, preprocessing and record are kept where Keras passes over them; the same model gives the same bytes.
+///
+/// # Errors
+/// Keras has no layer that computes what one of the model's does; it is named.
+pub fn write(model: &Model, kind: Kind) -> Result<Vec<u8>> {
+    write::file(model, kind)
+}
 
 /// The model of a `.keras` or whole-model `.h5` file, told by its content.
 ///
@@ -56,16 +83,52 @@ pub fn read(bytes: &[u8]) -> Result<Model> {
     Err(bad(format!("expected a Keras file (.keras or .h5), found {found}")))
 }
 
+/// Fills a model with the weights of a `.weights.h5`, an older `.h5`, or a `.keras` file, and leaves the rest as it is.
+///
+/// Layers are found by name if the file has all names of the model's layers; else as Keras finds them, by their order
+/// among the layers of their class (`.weights.h5`) or among all (older `.h5`).
+///
+/// # Errors
+/// The bytes are no such file, or the weights do not fit the model, which is then as before.
+pub fn read_weights(bytes: &[u8], model: &mut Model) -> Result<()> {
+    if bytes.starts_with(b"PK") {
+        let weights = entry(&Archive::open(Path::new(ARCHIVE), bytes)?, WEIGHTS)?;
+        return weights::fill(model, Store::of(File::open(&weights)?)?);
+    }
+    weights::fill(model, Store::of(File::open(bytes)?)?)
+}
+
+const ARCHIVE: &str = ".keras archive";
+const WEIGHTS: &str = "model.weights.h5";
+
+fn entry(archive: &Archive<'_>, name: &str) -> Result<Vec<u8>> {
+    let entry = archive.entries().iter().find(|e| e.name == name);
+    entry.map(|e| archive.read(e)).transpose()?.ok_or_else(|| bad(format!("the .keras archive has no {name}")))
+}
+
 fn read_archive(bytes: &[u8]) -> Result<Model> {
-    let path = Path::new(".keras archive");
-    let archive = Archive::open(path, bytes)?;
-    let entry = |name: &str| {
-        let entry = archive.entries().iter().find(|e| e.name == name);
-        entry.map(|e| archive.read(e)).transpose()?.ok_or_else(|| bad(format!("the .keras archive has no {name}")))
-    };
-    let config = json("config.json", &entry("config.json")?)?;
-    let weights = entry("model.weights.h5")?;
-    model(&config, Store::Paths(File::open(&weights)?), 3, None)
+    let archive = Archive::open(Path::new(ARCHIVE), bytes)?;
+    let config = json("config.json", &entry(&archive, "config.json")?)?;
+    let metadata = json("metadata.json", &entry(&archive, "metadata.json")?)?;
+    let weights = entry(&archive, WEIGHTS)?;
+    let mut model = model(&config, Store::Paths(File::open(&weights)?), 3, None)?;
+    extras(&mut model, metadata.get("striate"), &config["compile_config"])?;
+    Ok(model)
+}
+
+// What striate wrote beside the network, and how Keras trained it.
+fn extras(model: &mut Model, extras: Option<&Json>, training: &Json) -> Result<()> {
+    if let Some(extras) = extras {
+        let wrong = |e: serde_json::Error| bad(format!("the labels, preprocessing or record of striate: {e}"));
+        let part = |key: &str| extras.get(key).cloned().unwrap_or_default();
+        model.labels = serde_json::from_value(part("labels")).map_err(wrong)?;
+        model.preprocess = serde_json::from_value(part("preprocess")).map_err(wrong)?;
+        model.record = serde_json::from_value(part("record")).map_err(wrong)?;
+    }
+    if !training.is_null() {
+        model.record.entries.insert("keras_training".into(), training.clone());
+    }
+    Ok(())
 }
 
 fn read_h5(bytes: &[u8]) -> Result<Model> {
@@ -76,7 +139,11 @@ fn read_h5(bytes: &[u8]) -> Result<Model> {
     })?;
     let config = json("model_config", config.as_bytes())?;
     let (version, backend) = written_by(&file)?;
-    model(&config, Store::of(file)?, version, backend.as_deref())
+    let parsed = |name: &str| file.text("", name)?.map_or(Ok(Json::Null), |text| json(name, text.as_bytes()));
+    let (own, training) = (parsed("striate")?, parsed("training_config")?);
+    let mut model = model(&config, Store::of(file)?, version, backend.as_deref())?;
+    extras(&mut model, Some(&own).filter(|own| own.is_object()), &training)?;
+    Ok(model)
 }
 
 // The version of Keras that wrote a file, and its backend; Keras 1 says neither.

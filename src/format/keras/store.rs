@@ -56,19 +56,32 @@ impl<'a> Store<'a> {
         tensors.map_err(|e: Error| e.within(format_args!("layer '{name}'")))
     }
 
-    /// The names of the layers that have weights, in order; none in the layout of Keras 3.
+    /// The layers that have weights, each by name with its [`Home`]: in the order of the file in the older layout.
     ///
     /// # Errors
     /// The file is damaged.
-    pub fn weighted(&self) -> Result<Vec<String>> {
-        let Self::Groups { file, root } = self else { return Ok(Vec::new()) };
-        let mut names = Vec::new();
-        for name in file.texts(root, "layer_names")? {
-            if !file.texts(&join(root, &name), "weight_names")?.is_empty() {
-                names.push(name);
+    pub fn weighted(&self) -> Result<Vec<(String, Home)>> {
+        let mut found = Vec::new();
+        let home = |path: &str, group: &str| {
+            Home { path: path.to_string(), group: group.to_string(), nested: false, again: false }
+        };
+        match self {
+            Self::Groups { file, root } => {
+                for name in file.texts(root, "layer_names")? {
+                    if !file.texts(&join(root, &name), "weight_names")?.is_empty() {
+                        found.push((name.clone(), home("", &name)));
+                    }
+                }
+            }
+            Self::Paths(file) => {
+                for vars in file.groups().filter(|path| path.ends_with("/vars")) {
+                    if let Some(name) = file.text(vars, "name")? {
+                        found.push((name, home(vars.trim_end_matches("/vars"), "")));
+                    }
+                }
             }
         }
-        Ok(names)
+        Ok(found)
     }
 }
 
