@@ -6,9 +6,11 @@
 //! - [`digest()`] is a short name for the exact bits of a set of tensors;
 //! - [`keras`] reads and writes the files of Keras, `h5` the HDF5 files that they are;
 //! - [`layout`] has the order of axes, here and in PyTorch;
-//! - [`npy`] reads and writes NumPy's `.npy` and reads `.npz`;
+//! - [`npy`] reads and writes NumPy's `.npy` and `.npz`;
+//! - [`torch`] reads the files of PyTorch and puts weights into networks by name;
 //! - `native` puts models into striate files;
-//! - `zip` reads the archives that `.npz` (and others) are.
+//! - [`FileKind`] says which format a file has;
+//! - `zip` reads and writes the archives that `.npz` (and others) are.
 //!
 //! Only `native` knows what a model is. Every reader checks what a file
 //! claims against the size the file has before it allocates for it.
@@ -19,6 +21,7 @@ mod digest;
 mod dtype;
 mod h5;
 pub mod keras;
+mod kind;
 pub mod layout;
 mod native;
 pub mod npy;
@@ -26,9 +29,11 @@ pub mod safetensors;
 mod sniff;
 #[cfg(test)]
 mod testing;
+pub mod torch;
 mod zip;
 
 pub use container::{Container, ContainerRef, Kind};
 pub use digest::digest;
 pub use dtype::Dtype;
+pub use kind::FileKind;
 pub use safetensors::TensorRef;

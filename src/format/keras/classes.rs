@@ -13,10 +13,11 @@ use serde_json::{Map, Value as Json, json};
 
 use super::export::{Exported, Weight};
 use super::initialisers::to_keras;
-use super::windows;
+use super::{norms_out as norms, windows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, Node};
-use crate::ops::{Activation, BatchNorm, Conv1D, Conv2D, Dense, MergeKind, Op, Padding};
+use crate::model::Model;
+use crate::ops::{Activation, Conv1D, Conv2D, Dense, MergeKind, Op, PadMode, Padding, Upsample2D, UpsampleMethod};
 use crate::tensor::Shape;
 
 type Chain = Vec<Exported>;
@@ -25,7 +26,8 @@ type Chain = Vec<Exported>;
 ///
 /// # Errors
 /// Keras has no layer that computes the same.
-pub fn of(graph: &Graph, node: &Node) -> Result<Chain> {
+pub fn of(model: &Model, node: &Node) -> Result<Chain> {
+    let graph = model.graph();
     let x = graph.input_shapes(node);
     let mut chain = match &node.op {
         Op::Input(_) => vec![input(node)],
@@ -37,7 +39,7 @@ pub fn of(graph: &Graph, node: &Node) -> Result<Chain> {
         Op::Pool1D(op) => vec![windows::pool1d(node, op, x[0])?],
         Op::GlobalPool(op) => vec![windows::global(node, op, x[0])?],
         Op::AdaptivePool2D(op) => vec![windows::adaptive(node, op, x[0])?],
-        Op::BatchNorm(op) => vec![batch_norm(node, op)],
+        Op::BatchNorm(op) => vec![norms::batch_norm(node, op)],
         Op::Dropout(op) => vec![plain(node, "Dropout", json!({ "rate": op.rate }))],
         Op::Add(_) => vec![plain(node, "Add", json!({}))],
         Op::Merge(op) => vec![plain(node, merge(op.kind)?, json!({}))],
@@ -45,12 +47,26 @@ pub fn of(graph: &Graph, node: &Node) -> Result<Chain> {
         Op::Flatten(_) => vec![plain(node, "Flatten", json!({ "data_format": "channels_last" }))],
         Op::Reshape(op) => vec![plain(node, "Reshape", json!({ "target_shape": op.dims }))],
         Op::ZeroPad(op) => vec![windows::zero_padding(&node.name, [[op.top, op.bottom], [op.left, op.right]])],
+        Op::ConvTranspose2D(op) => vec![windows::transposed(node, op)?],
+        Op::SeparableConv2D(op) => windows::separable(node, op, x[0])?,
+        Op::Upsample2D(op) => vec![upsampling(node, op)?],
+        Op::LayerNorm(op) => vec![norms::layer_norm(node, op, x[0])],
+        Op::GroupNorm(op) => vec![norms::group_norm(node, op)],
+        Op::Affine(op) => vec![norms::rescaling(model, node, op)],
+        Op::PRelu(op) => vec![norms::prelu(node, op, x[0])],
+        Op::Permute(op) => {
+            let dims: Vec<usize> = op.axes.iter().map(|axis| axis + 1).collect();
+            vec![plain(node, "Permute", json!({ "dims": dims }))]
+        }
+        Op::Slice(op) => vec![windows::cropping(node, op, x[0])?],
+        Op::Pad2D(op) if op.mode == PadMode::Constant(0.0) => {
+            vec![windows::zero_padding(&node.name, [[op.top, op.bottom], [op.left, op.right]])]
+        }
         other => return Err(none(&format!("Keras has no layer that computes what {} does", other.rule().class()))),
     };
     set_weights(graph, node, &mut chain);
-    match fused(node.op.activation()) {
-        Some(_) => {}
-        None => chain.push(activation(&format!("{}_activation", node.name), node.op.activation())?),
+    if fused(node.op.activation()).is_none() {
+        chain.push(activation(&format!("{}_activation", node.name), node.op.activation())?);
     }
     Ok(chain)
 }
@@ -61,7 +77,7 @@ pub fn layer(name: &str, class: &'static str, config: Json) -> Exported {
         Json::Object(map) => map,
         _ => Map::new(),
     };
-    Exported { name: name.to_string(), class, config, inputs: Vec::new(), weights: Vec::new() }
+    Exported { name: name.to_string(), class, config, inputs: Vec::new(), weights: Vec::new(), constant: false }
 }
 
 /// A layer with the node's name.
@@ -82,7 +98,7 @@ fn input(node: &Node) -> Exported {
 // The weights stand in the one layer of the chain that bears the node's name.
 fn set_weights(graph: &Graph, node: &Node, chain: &mut Chain) {
     let x = graph.input_shapes(node);
-    let Some(layer) = chain.iter_mut().find(|layer| layer.name == node.name) else { return };
+    let Some(layer) = chain.iter_mut().find(|l| l.name == node.name && !l.constant) else { return };
     let weight = |spec: crate::ops::ParamSpec| {
         let dims = keras_dims(layer.class, spec.name, &spec.dims, &x);
         Weight { param: format!("{}/{}", node.name, spec.name), dims }
@@ -93,6 +109,8 @@ fn set_weights(graph: &Graph, node: &Node, chain: &mut Chain) {
 // A depthwise kernel is `[kh, kw, ic, m]` in Keras.
 fn keras_dims(class: &str, param: &str, dims: &[usize], x: &[Shape]) -> Vec<usize> {
     match (class, param, dims, x) {
+        // One slope for each channel: the other axes have size 1.
+        ("PReLU", _, [n], [x]) if x.rank() > 1 => [vec![1; x.rank() - 1], vec![*n]].concat(),
         ("DepthwiseConv2D", "kernel", [kh, kw, _, oc], [x]) => vec![*kh, *kw, x.channels(), oc / x.channels()],
         _ => dims.to_vec(),
     }
@@ -104,7 +122,8 @@ pub fn fused(function: Activation) -> Option<&'static str> {
         Activation::LeakyRelu(slope) => (slope == 0.2).then_some("leaky_relu"),
         Activation::Elu(alpha) => (alpha == 1.0).then_some("elu"),
         Activation::HardSwish => Some("hard_silu"),
-        Activation::Silu => Some("silu"),
+        // Keras has it, but no name for it.
+        Activation::GeluTanh => None,
         other => Some(other.name()),
     }
 }
@@ -116,7 +135,8 @@ pub fn option(function: Activation) -> Json {
 
 fn activation(name: &str, function: Activation) -> Result<Exported> {
     Ok(match function {
-        Activation::LeakyRelu(slope) => layer(name, "LeakyReLU", json!({ "negative_slope": slope })),
+        Activation::LeakyRelu(slope) if slope != 0.2 => layer(name, "LeakyReLU", json!({ "negative_slope": slope })),
+        Activation::GeluTanh => return Err(none("Keras has no name for the approximation of gelu by tanh")),
         Activation::Elu(alpha) if alpha != 1.0 => layer(name, "ELU", json!({ "alpha": alpha })),
         other => layer(name, "Activation", json!({ "activation": option(other) })),
     })
@@ -152,11 +172,16 @@ fn conv1d(node: &Node, op: &Conv1D) -> Result<Exported> {
     Ok(plain(node, "Conv1D", config))
 }
 
-fn batch_norm(node: &Node, op: &BatchNorm) -> Exported {
-    let config = json!({
-        "axis": -1, "momentum": op.momentum, "epsilon": op.epsilon, "center": true, "scale": true,
-    });
-    plain(node, "BatchNormalization", config)
+fn upsampling(node: &Node, op: &Upsample2D) -> Result<Exported> {
+    if op.align_corners || op.to.is_some() {
+        return Err(none("UpSampling2D of Keras enlarges by whole factors, without aligned corners"));
+    }
+    let interpolation = match op.method {
+        UpsampleMethod::Nearest => "nearest",
+        UpsampleMethod::Bilinear => "bilinear",
+    };
+    let config = json!({ "size": op.size, "interpolation": interpolation, "data_format": "channels_last" });
+    Ok(plain(node, "UpSampling2D", config))
 }
 
 fn merge(kind: MergeKind) -> Result<&'static str> {

@@ -7,7 +7,7 @@ use super::fields::Fields;
 use super::layers::{Context, Plan, Stored, not_turned, only};
 use crate::error::Result;
 use crate::init::Init;
-use crate::ops::{Activation, Conv1D, Conv2D, Dense, Padding};
+use crate::ops::{Activation, Conv1D, Conv2D, ConvTranspose2D, Dense, Padding, SeparableConv2D};
 use crate::tensor::Shape;
 
 // What all these layers have.
@@ -80,6 +80,45 @@ pub fn depthwise(f: &mut Fields, x: &[Shape], context: Context) -> Result<Plan> 
     let filters = channels.checked_mul(multiplier).ok_or_else(|| f.error("it has too many channels"))?;
     let conv = conv_of(f, context, filters, kernel, "depthwise_initializer")?.groups(channels);
     Ok(Plan::one(conv).stored_as(vec![kernel[0], kernel[1], channels, multiplier]))
+}
+
+/// `Conv2DTranspose`, of Keras 2 and 3.
+pub fn transposed(f: &mut Fields, context: Context) -> Result<Plan> {
+    today(f, context)?;
+    let filters = f.size("filters")?;
+    let kernel: [usize; 2] = required(f, "kernel_size")?;
+    let Common { bias, activation, kernel_init, bias_init } = common(f, context, "kernel_initializer")?;
+    let plain = ConvTranspose2D {
+        stride: f.sizes("strides")?.unwrap_or([1, 1]),
+        dilation: f.sizes("dilation_rate")?.unwrap_or([1, 1]),
+        padding: padding(f, None)?,
+        output_padding: f.sizes("output_padding")?,
+        ..ConvTranspose2D::new(filters, kernel)
+    };
+    Ok(Plan::one(ConvTranspose2D { bias, activation, kernel_init, bias_init, ..plain }))
+}
+
+/// `SeparableConv2D`, of Keras 2 and 3.
+pub fn separable(f: &mut Fields, context: Context) -> Result<Plan> {
+    today(f, context)?;
+    let filters = f.size("filters")?;
+    let kernel: [usize; 2] = required(f, "kernel_size")?;
+    let Common { bias, activation, kernel_init, bias_init } = common(f, context, "depthwise_initializer")?;
+    let plain = SeparableConv2D {
+        stride: f.sizes("strides")?.unwrap_or([1, 1]),
+        dilation: f.sizes("dilation_rate")?.unwrap_or([1, 1]),
+        padding: padding(f, None)?,
+        multiplier: f.size_or("depth_multiplier", 1)?,
+        ..SeparableConv2D::new(filters, kernel)
+    };
+    Ok(Plan::one(SeparableConv2D { bias, activation, kernel_init, bias_init, ..plain }))
+}
+
+fn today(f: &Fields, context: Context) -> Result<()> {
+    if context.version > 1 {
+        return Ok(());
+    }
+    Err(f.error("as Keras 1 wrote it, it is not read").with_help("load the model in Keras 2 and save it again"))
 }
 
 /// `Conv1D`; `causal` padding is so many zeros before the start.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 use super::classes;
 use super::naming::Counter;
 use crate::error::Result;
-use crate::graph::Graph;
+use crate::model::Model;
 
 /// A layer as Keras has it.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct Exported {
     pub inputs: Vec<usize>,
     /// Its weights.
     pub weights: Vec<Weight>,
+    /// Whether its parameters are among its options instead.
+    pub constant: bool,
 }
 
 /// A weight of an exported layer.
@@ -42,16 +44,22 @@ impl Exported {
     }
 }
 
-/// The layers of a graph; the first is the input, the last the output.
+/// The layers of a model's network; the first is the input, the last the output. What training alone uses is left out.
 ///
 /// # Errors
 /// An op has no counterpart in Keras; the layer is named.
-pub fn layers(graph: &Graph) -> Result<Vec<Exported>> {
+pub fn layers(model: &Model) -> Result<Vec<Exported>> {
+    let graph = model.graph();
+    let used = graph.used()?;
     let mut layers: Vec<Exported> = Vec::new();
     // The exported layer that holds the result of each node.
     let mut results: Vec<usize> = Vec::new();
-    for node in graph.nodes() {
-        let chain = classes::of(graph, node).map_err(|e| e.within(format_args!("layer '{}'", node.name)))?;
+    for (i, node) in graph.nodes().iter().enumerate() {
+        if !used[i] && i > 0 {
+            results.push(0);
+            continue;
+        }
+        let chain = classes::of(model, node).map_err(|e| e.within(format_args!("layer '{}'", node.name)))?;
         let mut inputs: Vec<usize> = node.inputs.iter().map(|v| results[v.0]).collect();
         for mut layer in chain {
             layer.inputs = inputs;
@@ -60,14 +68,14 @@ pub fn layers(graph: &Graph) -> Result<Vec<Exported>> {
         }
         results.push(layers.len() - 1);
     }
-    Ok(ordered(layers))
+    Ok(ordered(layers, results[graph.output()?.0]))
 }
 
 // By depth, the longest way to the output; of equal depth, by the first visit of a walk from the output.
 //
 // Source: `map_graph` in keras/src/ops/function.py of Keras 3.
-fn ordered(layers: Vec<Exported>) -> Vec<Exported> {
-    let (visited, finished) = walk(&layers);
+fn ordered(layers: Vec<Exported>, output: usize) -> Vec<Exported> {
+    let (visited, finished) = walk(&layers, output);
     let mut depth = vec![0_usize; layers.len()];
     for i in finished.into_iter().rev() {
         for input in &layers[i].inputs {
@@ -86,10 +94,10 @@ fn ordered(layers: Vec<Exported>) -> Vec<Exported> {
 }
 
 // A walk from the output to the inputs, depth first: when each layer was first seen, and the order in which they ended.
-fn walk(layers: &[Exported]) -> (Vec<usize>, Vec<usize>) {
+fn walk(layers: &[Exported], output: usize) -> (Vec<usize>, Vec<usize>) {
     let mut visited = vec![usize::MAX; layers.len()];
     let mut finished = Vec::new();
-    let mut stack = vec![(layers.len() - 1, 0)];
+    let mut stack = vec![(output, 0)];
     let mut count = 0;
     while let Some((i, seen)) = stack.pop() {
         if seen == 0 {

@@ -7,11 +7,10 @@
 //! Networks with their channels first are read too: their images are turned
 //! once, at the input, and every axis that a layer names is turned with them.
 
-use super::convs;
 use super::fields::Fields;
-use super::pools;
+use super::{convs, norms, pools, shapes};
 use crate::error::Result;
-use crate::ops::{Activation, Add, BatchNorm, Concat, Dropout, Flatten, Op, Reshape, ZeroPad};
+use crate::ops::{Activation, Add, Dropout, Merge, Op};
 use crate::tensor::Shape;
 
 /// What all layers of a network have in common.
@@ -57,9 +56,11 @@ impl Plan {
 }
 
 /// All classes that are read, for messages.
-pub const CLASSES: &str = "Conv1D, Conv2D, DepthwiseConv2D, Dense, MaxPooling1D and 2D, AveragePooling1D and 2D, \
-     GlobalMaxPooling1D and 2D, GlobalAveragePooling1D and 2D, BatchNormalization, Dropout, Activation, ReLU, LeakyReLU, \
-     ELU, Softmax, Flatten, Reshape, ZeroPadding2D, Add, Concatenate";
+pub const CLASSES: &str = "Conv1D, Conv2D, Conv2DTranspose, DepthwiseConv2D, SeparableConv2D, Dense, MaxPooling1D and 2D, AveragePooling1D and 2D, \
+     GlobalMaxPooling1D and 2D, GlobalAveragePooling1D and 2D, BatchNormalization, LayerNormalization, \
+     GroupNormalization, Rescaling, Normalization, Dropout, Activation, ReLU, LeakyReLU, PReLU, ELU, Softmax, Flatten, \
+     Reshape, Permute, ZeroPadding2D, Cropping1D and 2D, UpSampling2D, Add, Subtract, Multiply, Average, Maximum, \
+     Minimum, Concatenate";
 
 /// The ops of a layer on inputs of these shapes.
 ///
@@ -78,19 +79,35 @@ pub fn plan(mut fields: Fields, x: &[Shape], context: Context) -> Result<Plan> {
         "GlobalAveragePooling2D" | "GlobalAveragePooling1D" | "GlobalMaxPooling2D" | "GlobalMaxPooling1D" => {
             pools::global(f)?
         }
-        "BatchNormalization" => batch_norm(f, x, context)?,
-        "Dropout" => Plan::one(Dropout::new(f.number("rate", 0.5)?)),
+        "Conv2DTranspose" => convs::transposed(f, context)?,
+        "SeparableConv2D" => convs::separable(f, context)?,
+        "BatchNormalization" => norms::batch_norm(f, x, context)?,
+        "LayerNormalization" => norms::layer_norm(f, x, context)?,
+        "GroupNormalization" => norms::group_norm(f, x, context)?,
+        "Rescaling" => norms::rescaling(f, x)?,
+        "Normalization" => norms::normalization(f, x, context)?,
+        "PReLU" => norms::prelu(f, x, context)?,
+        "Dropout" | "SpatialDropout1D" | "SpatialDropout2D" => Plan::one(Dropout::new(f.number("rate", 0.5)?)),
         "Activation" => activation(f, "activation", x, context)?,
         "ReLU" => relu(f)?,
         "LeakyReLU" => leaky_relu(f, context)?,
         "ELU" => Plan::one(Activation::Elu(f.number("alpha", 1.0)?)),
         "Softmax" => softmax(f, x, context)?,
-        "Flatten" => flatten(f, x, context)?,
-        "Reshape" => reshape(f, x, context)?,
-        "ZeroPadding2D" => zero_padding(f)?,
+        "Flatten" => shapes::flatten(f, x, context)?,
+        "Reshape" => shapes::reshape(f, x, context)?,
+        "Permute" => shapes::permute(f, x, context)?,
+        "ZeroPadding2D" => shapes::zero_padding(f)?,
+        "Cropping2D" => shapes::cropping2d(f, x)?,
+        "Cropping1D" => shapes::cropping1d(f, x)?,
+        "UpSampling2D" => shapes::upsampling(f)?,
         "Add" => Plan::one(Add::new()),
-        "Concatenate" => concatenate(f, x, context)?,
-        "Masking" | "Identity" => Plan::one(Activation::Linear),
+        "Multiply" => Plan::one(Merge::multiply()),
+        "Subtract" => Plan::one(Merge::subtract()),
+        "Maximum" => Plan::one(Merge::maximum()),
+        "Minimum" => Plan::one(Merge::minimum()),
+        "Average" => Plan::one(Merge::average()),
+        "Concatenate" => shapes::concatenate(f, x, context)?,
+        "Identity" => Plan::one(Activation::Linear),
         _ => {
             return Err(fields
                 .error("this class of layers is not read")
@@ -132,8 +149,11 @@ pub fn axis(f: &Fields, axis: i64, x: Shape, context: Context) -> Result<usize> 
     })
 }
 
-// Refuses an axis that is not that of the channels.
-fn channels_only(f: &Fields, given: i64, x: Shape, context: Context) -> Result<()> {
+/// Refuses an axis that is not that of the channels.
+///
+/// # Errors
+/// It is another one.
+pub fn channels_only(f: &Fields, given: i64, x: Shape, context: Context) -> Result<()> {
     if axis(f, given, x, context)? == x.rank() - 1 {
         return Ok(());
     }
@@ -156,20 +176,6 @@ pub fn only(f: &Fields, x: &[Shape]) -> Result<Shape> {
         [x] => Ok(*x),
         _ => Err(f.error(&format!("it has {} inputs instead of one", x.len()))),
     }
-}
-
-fn batch_norm(f: &mut Fields, x: &[Shape], context: Context) -> Result<Plan> {
-    let given = f.axis("axis", -1)?;
-    channels_only(f, given, only(f, x)?, context)?;
-    if f.size_or("mode", 0)? != 0 {
-        return Err(f.error("only mode 0, which normalises each channel by moving statistics, is supported"));
-    }
-    let norm = BatchNorm::default().momentum(f.number("momentum", 0.99)?).epsilon(f.number("epsilon", 1e-3)?);
-    let (center, scale) = (f.flag("center", true)?, f.flag("scale", true)?);
-    if !center || !scale {
-        return Err(f.error("without center or scale it is not supported"));
-    }
-    Ok(Plan::one(norm))
 }
 
 fn activation(f: &mut Fields, key: &str, x: &[Shape], context: Context) -> Result<Plan> {
@@ -205,38 +211,4 @@ fn softmax(f: &mut Fields, x: &[Shape], context: Context) -> Result<Plan> {
     let given = f.axis("axis", -1)?;
     channels_only(f, given, only(f, x)?, context)?;
     Ok(Plan::one(Activation::Softmax))
-}
-
-fn flatten(f: &mut Fields, x: &[Shape], context: Context) -> Result<Plan> {
-    let x = only(f, x)?;
-    // Keras' own channels_first brings the channels to the end; without it, numbers stay as they lie.
-    let format = f.text("data_format", "channels_last")?;
-    if context.channels_first && x.rank() > 1 && format != "channels_first" {
-        not_turned(f, x, context)?;
-    }
-    Ok(Plan::one(Flatten::new()))
-}
-
-fn reshape(f: &mut Fields, x: &[Shape], context: Context) -> Result<Plan> {
-    let target = f.take("target_shape").unwrap_or_default();
-    let dims: Option<Vec<i64>> = target.as_array().and_then(|list| list.iter().map(|d| d.as_i64()).collect());
-    let dims = dims.ok_or_else(|| f.error(&format!("its target_shape {target} is not a list of sizes")))?;
-    not_turned(f, only(f, x)?, context)?;
-    if dims.len() > 1 && context.channels_first {
-        return Err(f.error("with data_format channels_first, a target_shape of several axes is not supported"));
-    }
-    Ok(Plan::one(Reshape::new(&dims)))
-}
-
-fn zero_padding(f: &mut Fields) -> Result<Plan> {
-    let [[top, bottom], [left, right]] = pools::sides(f, "padding")?;
-    Ok(Plan::one(ZeroPad::sides(top, bottom, left, right)))
-}
-
-fn concatenate(f: &mut Fields, x: &[Shape], context: Context) -> Result<Plan> {
-    let given = f.axis("axis", -1)?;
-    if let Some(x) = x.first() {
-        channels_only(f, given, *x, context)?;
-    }
-    Ok(Plan::one(Concat::new()))
 }

@@ -24,7 +24,10 @@ mod initialisers;
 mod layers;
 mod naming;
 mod network;
+mod norms;
+mod norms_out;
 mod pools;
+mod shapes;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -101,9 +104,10 @@ pub fn read_weights(bytes: &[u8], model: &mut Model) -> Result<()> {
 const ARCHIVE: &str = ".keras archive";
 const WEIGHTS: &str = "model.weights.h5";
 
-fn entry(archive: &Archive<'_>, name: &str) -> Result<Vec<u8>> {
+fn entry(archive: &Archive<'_, '_>, name: &str) -> Result<Vec<u8>> {
     let entry = archive.entries().iter().find(|e| e.name == name);
-    entry.map(|e| archive.read(e)).transpose()?.ok_or_else(|| bad(format!("the .keras archive has no {name}")))
+    let entry = entry.ok_or_else(|| bad(format!("the .keras archive has no {name}")))?;
+    Ok(archive.read(entry)?.into_owned())
 }
 
 fn read_archive(bytes: &[u8]) -> Result<Model> {

@@ -10,7 +10,7 @@ use crate::model::Model;
 
 /// Fills the parameters of a model from a store; on an error, none is changed.
 pub fn fill(model: &mut Model, store: Store<'_>) -> Result<()> {
-    let layers = layers(model.graph())?;
+    let layers = layers(model)?;
     let homes = homes(&layers, &store)?;
     let mut filled = Vec::new();
     for (layer, home) in layers.iter().filter(|l| !l.weights.is_empty()).zip(homes) {

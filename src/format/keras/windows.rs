@@ -2,13 +2,16 @@
 
 use serde_json::json;
 
-use super::classes::{conv_options, layer, none, plain};
+use super::classes::{conv_options, layer, none, option, plain};
 use super::export::Exported;
 use super::initialisers::to_keras;
 use crate::conv::Window;
 use crate::error::Result;
 use crate::graph::{Graph, Node};
-use crate::ops::{Activation, AdaptivePool2D, Conv2D, GlobalPool, Op, Padding, Pool1D, Pool2D, PoolKind};
+use crate::ops::{
+    Activation, AdaptivePool2D, Conv2D, ConvTranspose2D, GlobalPool, Op, Padding, Pool1D, Pool2D, PoolKind,
+    SeparableConv2D, Slice,
+};
 use crate::tensor::Shape;
 
 // Rows above and below, columns before and after.
@@ -47,6 +50,61 @@ pub fn conv2d(node: &Node, op: &Conv2D, x: Shape) -> Result<Vec<Exported>> {
         plain(node, "Conv2D", options.into())
     };
     Ok(in_front(node, said, conv))
+}
+
+/// `SeparableConv2D`.
+pub fn separable(node: &Node, op: &SeparableConv2D, x: Shape) -> Result<Vec<Exported>> {
+    stride_or_dilation(op.stride != [1, 1], op.dilation != [1, 1])?;
+    if op.stride[0] != op.stride[1] {
+        return Err(none("SeparableConv2D of Keras has one stride for both axes"));
+    }
+    let SeparableConv2D { kernel, stride, dilation, padding, .. } = *op;
+    let said = said(&Window { kernel, stride, dilation, padding, ceil: false }, x)?;
+    let padding = match said {
+        Said::Name(name) => name,
+        Said::Zeros(_) => "valid",
+    };
+    let config = json!({
+        "filters": op.filters, "kernel_size": kernel, "strides": stride, "padding": padding,
+        "data_format": "channels_last", "dilation_rate": dilation, "depth_multiplier": op.multiplier,
+        "activation": option(op.activation), "use_bias": op.bias,
+        "depthwise_initializer": to_keras(op.kernel_init), "pointwise_initializer": to_keras(op.kernel_init),
+        "bias_initializer": to_keras(op.bias_init),
+    });
+    Ok(in_front(node, said, plain(node, "SeparableConv2D", config)))
+}
+
+/// `Conv2DTranspose`.
+pub fn transposed(node: &Node, op: &ConvTranspose2D) -> Result<Exported> {
+    stride_or_dilation(op.stride != [1, 1], op.dilation != [1, 1])?;
+    let padding = match op.padding {
+        Padding::Valid => "valid",
+        Padding::Same => "same",
+        other => return Err(none(&format!("Conv2DTranspose of Keras has no padding {other}"))),
+    };
+    if op.groups != 1 {
+        return Err(none("Conv2DTranspose of Keras has no groups"));
+    }
+    let config = json!({
+        "filters": op.filters, "kernel_size": op.kernel, "strides": op.stride, "padding": padding,
+        "output_padding": op.output_padding, "data_format": "channels_last", "dilation_rate": op.dilation,
+        "activation": option(op.activation), "use_bias": op.bias,
+        "kernel_initializer": to_keras(op.kernel_init), "bias_initializer": to_keras(op.bias_init),
+    });
+    Ok(plain(node, "Conv2DTranspose", config))
+}
+
+/// `Cropping2D` of rows or columns, `Cropping1D` of a sequence.
+pub fn cropping(node: &Node, op: &Slice, x: Shape) -> Result<Exported> {
+    let axis = if op.axis < 0 { op.axis + x.rank() as isize } else { op.axis };
+    let size = usize::try_from(axis).ok().and_then(|axis| x.dims().get(axis)).copied().unwrap_or(0);
+    let cut = [op.start, size.saturating_sub(op.end)];
+    match (x.rank(), axis) {
+        (3, 0) => Ok(plain(node, "Cropping2D", json!({ "cropping": [cut, [0, 0]], "data_format": "channels_last" }))),
+        (3, 1) => Ok(plain(node, "Cropping2D", json!({ "cropping": [[0, 0], cut], "data_format": "channels_last" }))),
+        (2, 0) => Ok(plain(node, "Cropping1D", json!({ "cropping": cut }))),
+        _ => Err(none("Keras has no layer that takes a part of the channels")),
+    }
 }
 
 /// Refuses what Keras' convolutions do not do.

@@ -7,7 +7,7 @@ use super::export::{Exported, layers};
 use super::network::bad;
 use crate::error::Result;
 use crate::format::h5::Group;
-use crate::format::zip;
+use crate::format::zip::Writer;
 use crate::model::{Model, Param};
 
 // The version whose form is written.
@@ -15,7 +15,7 @@ const VERSION: &str = "3.15.1";
 
 /// The bytes of a model as a Keras file.
 pub fn file(model: &Model, kind: Kind) -> Result<Vec<u8>> {
-    let layers = layers(model.graph())?;
+    let layers = layers(model)?;
     match kind {
         Kind::Keras => archive(model, &layers),
         Kind::H5 => whole(model, &layers),
@@ -26,11 +26,14 @@ pub fn file(model: &Model, kind: Kind) -> Result<Vec<u8>> {
 fn archive(model: &Model, layers: &[Exported]) -> Result<Vec<u8>> {
     let config = network(model, layers, true).to_string();
     let metadata = json!({ "keras_version": VERSION, "striate": extras(model)? }).to_string();
-    zip::write(&[
-        ("metadata.json", metadata.as_bytes()),
-        ("config.json", config.as_bytes()),
-        ("model.weights.h5", &weights(model, layers)?),
-    ])
+    let weights = weights(model, layers)?;
+    let entries = [("metadata.json", metadata.as_bytes()), ("config.json", config.as_bytes()), (super::WEIGHTS, &weights)];
+    let write = || {
+        let mut archive = Writer::new(Vec::new());
+        entries.iter().try_for_each(|(name, data)| archive.add(name, data))?;
+        archive.finish()
+    };
+    write().map_err(|e: std::io::Error| bad(format!("the archive cannot be made: {e}")))
 }
 
 // What Keras has no place for, and passes over.
