@@ -65,6 +65,7 @@
 pub mod conv;
 pub mod data;
 pub mod error;
+pub mod exchange;
 pub mod format;
 pub mod gemm;
 mod graph;

@@ -9,8 +9,8 @@ use striate::train::FitConfig;
 use striate::zoo::{self, Recipe};
 use striate::{Error, ErrorKind, Model, Result};
 
-use crate::args::MachineArgs;
-use crate::out;
+use crate::args::{MachineArgs, NetworkArgs};
+use crate::{fetch, out};
 use crate::run_folder::{CHECKPOINT, MODEL};
 
 impl MachineArgs {
@@ -46,8 +46,62 @@ pub fn recipe(name: &str) -> Result<Recipe> {
     Recipe::from_toml(&text).map_err(|e| e.within(path.display()))
 }
 
+/// What a command wants of a model with weights.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// What a file may need to be told.
+    pub network: &'a NetworkArgs,
+    /// Whether fetching is forbidden.
+    pub offline: bool,
+}
+
+/// A model with trained weights: a file of any format, a run folder, or a name whose weights can be fetched.
+pub fn trained(name: &str, wanted: &Wanted<'_>) -> Result<Model> {
+    let path = Path::new(name);
+    let mut model = match fetch::find(name) {
+        _ if path.exists() => open(path, wanted.network.network.as_deref())?,
+        Some(weights) => open(&weights.get(wanted.offline)?, Some(name))?,
+        None if zoo::recipe(name).is_ok() => {
+            return Err(Error::argument(format!("'{name}' is a network without weights"))
+                .with_help(format!("train it, or give a file: FILE --network {name}; `striate fetch` lists trained ones")));
+        }
+        None => return Err(missing(path)),
+    };
+    if let Some(file) = &wanted.network.labels {
+        model.labels = labels(file, &model)?;
+    }
+    Ok(model)
+}
+
+fn missing(path: &Path) -> Error {
+    let cause = std::io::Error::from(std::io::ErrorKind::NotFound);
+    let known = zoo::entries().iter().map(|e| e.name).collect::<Vec<_>>();
+    let error = Error::io(path, "read", &cause);
+    match striate::error::nearest(&path.to_string_lossy(), &known) {
+        Some(near) => error.with_help(format!("check the path, or did you mean '{near}'?")),
+        None => error,
+    }
+}
+
+// The names of the classes, one on each line; empty lines at the end do not count.
+fn labels(path: &Path, model: &Model) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, "read", &e))?;
+    let names: Vec<String> = text.trim_end().lines().map(|line| line.trim().to_string()).collect();
+    let classes = model.graph().output_shape()?.len();
+    if names.len() != classes {
+        let (n, name) = (names.len(), model.graph().name());
+        return Err(Error::format(path, format!("it has {n} lines, but {name} has {classes} outputs"))
+            .with_help("give one name on each line, in the order of the outputs"));
+    }
+    Ok(names)
+}
+
 /// The model of a file or of a run folder. A warning is printed where its golden samples do not come out as saved.
 pub fn model(path: &Path) -> Result<Model> {
+    open(path, None)
+}
+
+fn open(path: &Path, _network: Option<&str>) -> Result<Model> {
     let file = model_file(path)?;
     let (model, warning) = Model::load_checked(&file)?;
     if let Some(warning) = warning {

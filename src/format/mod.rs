@@ -6,7 +6,7 @@
 //! - [`digest()`] is a short name for the exact bits of a set of tensors;
 //! - [`npy`] reads and writes NumPy's `.npy` and reads `.npz`;
 //! - `native` puts models into striate files;
-//! - `zip` reads the archives that `.npz` (and others) are.
+//! - [`zip`] reads the archives that `.npz` (and others) are.
 //!
 //! Only `native` knows what a model is. Every reader checks what a file
 //! claims against the size the file has before it allocates for it.
@@ -21,7 +21,7 @@ pub mod safetensors;
 mod sniff;
 #[cfg(test)]
 mod testing;
-mod zip;
+pub mod zip;
 
 pub use container::{Container, ContainerRef, Kind};
 pub use digest::digest;

@@ -1,0 +1,3 @@
+//! Models of other programs, and what differs between two.
+
+pub mod diff;
