@@ -269,7 +269,8 @@ fn every_file_opens_with_its_map_and_is_short() {
 fn no_file_names_a_path_of_the_machine_it_was_written_on() {
     let paths = [["/wo", "rk/"].concat(), ["/ho", "me/"].concat(), ["../sha", "red"].concat()];
     let mut wrong = Vec::new();
-    for path in files("") {
+    // The checks may be told where reference files are; without the folder they say so and go on.
+    for path in files("").into_iter().filter(|path| name(path) != ".ci/run") {
         let Ok(text) = std::fs::read_to_string(&path) else { continue };
         let lines = text.lines().enumerate().filter(|(_, line)| paths.iter().any(|p| line.contains(p.as_str())));
         wrong.extend(lines.map(|(i, line)| format!("{}:{}: {}", name(&path), i + 1, line.trim())));

@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use striate::conv::Padding;
 use striate::ops::{
-    Activation, Add, BatchNorm, Concat, Dropout, Flatten, GlobalPool, Lrn, Pool1D, Pool2D, PoolKind, Reshape, ZeroPad,
+    Activation, AdaptivePool2D, Add, BatchNorm, Concat, Dropout, Flatten, GlobalPool, Lrn, Merge, MergeKind, Pool1D,
+    Pool2D, PoolKind, Reshape, ZeroPad,
 };
 
 fn there_and_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(op: &T) {
@@ -23,11 +24,16 @@ fn what_is_written_is_read_again() {
     there_and_back(&Pool2D::max(2));
     there_and_back(&Pool2D::new(PoolKind::Average, [3, 2]).strides([2, 1]).padding(Padding::all(1)).ceil(true));
     there_and_back(&Pool1D::min(3).stride(2).padding(Padding::Same).count_padding(true));
+    there_and_back(&Pool2D::max(3).dilation(2));
+    there_and_back(&AdaptivePool2D::max([6, 7]));
     there_and_back(&GlobalPool::average());
+    there_and_back(&GlobalPool::max().keep_dims(true));
     there_and_back(&BatchNorm::default().momentum(0.9));
     there_and_back(&Lrn::new(3).average(true));
     there_and_back(&Dropout::new(0.1));
     there_and_back(&Add::new());
+    there_and_back(&Merge::multiply());
+    there_and_back(&Merge::new(MergeKind::Average));
     there_and_back(&Concat::new());
     there_and_back(&Flatten::new());
     there_and_back(&Reshape::new(&[2, -1]));

@@ -103,7 +103,8 @@ fn gradients_of_a_network_with_branches_are_those_of_its_formula() {
 /// With all layers' outputs kept nothing is fused and no buffer shared; the result is the same to the bit.
 #[test]
 fn fusion_and_shared_buffers_change_no_bit() {
-    let graphs = zoo::entries().iter().map(|e| zoo::recipe(e.name).unwrap().graph).chain([branches().unwrap()]);
+    let small = zoo::entries().iter().filter(|e| e.family.contains("MNIST"));
+    let graphs = small.map(|e| zoo::recipe(e.name).unwrap().graph).chain([branches().unwrap()]);
     for graph in graphs {
         let model = Model::new(graph, 3).unwrap();
         let len = model.graph().input_shape().unwrap().len();

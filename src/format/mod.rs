@@ -4,6 +4,7 @@
 //! - [`safetensors`] is the plain tensor file that other tools read and write;
 //! - [`container`] is the striate file: a safetensors file with documents and a checksum;
 //! - [`digest()`] is a short name for the exact bits of a set of tensors;
+//! - [`layout`] has the order of axes, here and in PyTorch;
 //! - [`npy`] reads and writes NumPy's `.npy` and reads `.npz`;
 //! - `native` puts models into striate files;
 //! - [`zip`] reads the archives that `.npz` (and others) are.
@@ -15,6 +16,7 @@ pub mod atomic;
 pub mod container;
 mod digest;
 mod dtype;
+pub mod layout;
 mod native;
 pub mod npy;
 pub mod safetensors;

@@ -13,7 +13,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, unknown};
-use crate::ops::pieces::{self, not_negative, rows_per_piece};
+use crate::ops::pieces::{self, PARTS, not_negative, row_sum, rows_per_piece, total};
 use crate::ops::{Compiled, Ctx, Io, Mode, Needs, Rule, Step, Twin};
 use crate::simd::{mul_add, stamp};
 use crate::tensor::Shape;
@@ -336,9 +336,7 @@ fn softmax<const FMA: bool>(row: &mut [f32]) {
     row.chunks(PARTS).for_each(|v| part.iter_mut().zip(v).for_each(|(part, v)| *part = larger(*part, *v)));
     let max = part.into_iter().fold(f32::NEG_INFINITY, larger);
     map(row, |v| exp_lane::<FMA>(v - max));
-    let mut part = [0.0; PARTS];
-    row.chunks(PARTS).for_each(|v| part.iter_mut().zip(v).for_each(|(part, v)| *part += v));
-    let scale = 1.0 / total(part);
+    let scale = 1.0 / row_sum(row);
     map(row, |v| v * scale);
 }
 
@@ -356,21 +354,6 @@ fn softmax_backward<const FMA: bool>(dy: &mut [f32], y: &[f32]) {
     }
     let dot = total(part);
     map2(dy, y, |dy, y| y * (dy - dot));
-}
-
-// Sums over a row run in so many partial sums, whatever the instruction set: the order is the same for all.
-const PARTS: usize = 16;
-
-#[inline(always)]
-fn total(mut part: [f32; PARTS]) -> f32 {
-    let mut width = PARTS / 2;
-    while width > 0 {
-        for i in 0..width {
-            part[i] += part[i + width];
-        }
-        width /= 2;
-    }
-    part[0]
 }
 
 impl Rule for Activation {

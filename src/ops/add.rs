@@ -1,15 +1,17 @@
-//! The sum of several inputs of one shape, as at the end of a residual block.
+//! The sum of several inputs, as at the end of a residual block.
 //!
 //! Source: He, Zhang, Ren and Sun, "Deep Residual Learning", 2015, arXiv:1512.03385.
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::ops::broadcast::{self, Fold};
+use crate::ops::merge::seen;
 use crate::ops::pieces::{copy, rows_per_piece, with_step};
 use crate::ops::{Compiled, Ctx, Io, Rule, Step, Twin};
 use crate::tensor::Shape;
 
-/// `y = x_0 + x_1 + ...`; all inputs have one shape.
+/// `y = x_0 + x_1 + ...`; as in [`Merge`](crate::ops::Merge), axes of size 1 are repeated.
 ///
 /// ```
 /// use striate::ops::{Add, Rule};
@@ -33,26 +35,23 @@ impl Rule for Add {
     }
 
     fn shape(&self, x: &[Shape]) -> Result<Shape> {
-        let [first, _, ..] = x else {
-            return Err(Error::shape(format!("Add takes two inputs or more, and {} were given", x.len())));
-        };
-        match x.iter().enumerate().find(|(_, s)| *s != first) {
-            Some((i, other)) => Err(Error::shape(format!("Add: input 0 has shape {first}, input {i} has {other}"))
-                .with_help("bring them to one shape, for instance with a 1x1 convolution")),
-            None => Ok(*first),
-        }
+        broadcast::shape(self.class(), x)
     }
 
     fn mul_adds(&self, x: &[Shape], y: Shape) -> u64 {
         ((x.len() - 1) * y.len()) as u64
     }
 
-    fn compile(&self, _ctx: &Ctx<'_>) -> Result<Compiled> {
+    fn compile(&self, ctx: &Ctx<'_>) -> Result<Compiled> {
+        if ctx.x.iter().any(|x| *x != ctx.y) {
+            return Ok(broadcast::compile(ctx, Fold::Sum));
+        }
         Ok(with_step(Box::new(Sum { piece: rows_per_piece(1) })))
     }
 
     fn twin(&self, t: &Twin<'_>) -> Vec<f64> {
-        (0..t.x[0].len()).map(|i| t.x.iter().map(|x| x[i]).sum()).collect()
+        let y = self.shape(t.shapes).expect("shapes were checked before");
+        (0..t.batch * y.len()).map(|at| seen(t, y, at).iter().sum()).collect()
     }
 }
 
@@ -96,6 +95,12 @@ mod tests {
             everywhere(&Add::new(), &vec![[13, 7, 3].into(); n], 2, 1e-6);
         }
         everywhere(&Add::new(), &[[40_001].into(); 2], 2, 1e-6);
+    }
+
+    #[test]
+    fn repeated_axes_everywhere() {
+        everywhere(&Add::new(), &[[13, 7, 3].into(), [3].into(), [13, 1, 1].into()], 2, 2e-6);
+        everywhere(&Add::new(), &[[1, 1, 40].into(), [30, 30, 40].into()], 2, 2e-6);
     }
 
     #[test]

@@ -11,6 +11,8 @@ use crate::tensor::Shape;
 
 /// Global pooling: `y[c] = mean x[.., c]`, or the maximum; `[h, w, c] -> [c]` and `[l, c] -> [c]`.
 ///
+/// With `keep_dims` the axes stay, with size 1: `[h, w, c] -> [1, 1, c]` and `[l, c] -> [1, c]`.
+///
 /// Source: Lin, Chen and Yan, "Network In Network", 2013, arXiv:1312.4400.
 ///
 /// ```
@@ -23,17 +25,31 @@ use crate::tensor::Shape;
 pub struct GlobalPool {
     /// What is taken of a channel.
     pub kind: PoolKind,
+    /// Whether the pooled axes stay, with size 1.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_dims: bool,
 }
 
 impl GlobalPool {
+    /// Global pooling of `kind`.
+    pub fn new(kind: PoolKind) -> Self {
+        Self { kind, keep_dims: false }
+    }
+
     /// The mean of each channel.
     pub fn average() -> Self {
-        Self { kind: PoolKind::Average }
+        Self::new(PoolKind::Average)
     }
 
     /// The maximum of each channel.
     pub fn max() -> Self {
-        Self { kind: PoolKind::Max }
+        Self::new(PoolKind::Max)
+    }
+
+    /// Keeps the pooled axes, with size 1.
+    #[must_use]
+    pub fn keep_dims(self, keep_dims: bool) -> Self {
+        Self { keep_dims, ..self }
     }
 
     // The pool over the whole of an image, and the image's shape.
@@ -60,7 +76,12 @@ impl Rule for GlobalPool {
         }
         let (pool, image) = self.whole(x)?;
         pool.shape(&[image])?;
-        Ok([x.channels()].into())
+        let c = x.channels();
+        Ok(match (self.keep_dims, x.rank()) {
+            (false, _) => [c].into(),
+            (true, 2) => [1, c].into(),
+            (true, _) => [1, 1, c].into(),
+        })
     }
 
     fn mul_adds(&self, x: &[Shape], _y: Shape) -> u64 {
@@ -92,12 +113,22 @@ mod tests {
 
     #[test]
     fn m32_several_geometries_everywhere() {
-        for pool in [GlobalPool::average(), GlobalPool::max(), GlobalPool { kind: PoolKind::Min }] {
+        for pool in [GlobalPool::average(), GlobalPool::max(), GlobalPool::new(PoolKind::Min)] {
             for shape in [Shape::from([4, 5, 1]), [7, 7, 20].into(), [9, 6].into()] {
                 everywhere(&pool, &[shape], 3, 1e-5);
+                everywhere(&pool.clone().keep_dims(true), &[shape], 3, 1e-5);
                 assert!(without_ties(&pool, &[shape], 3) < 1e-5);
             }
         }
+    }
+
+    #[test]
+    fn kept_axes_have_size_1() {
+        let shape = |x: Shape| GlobalPool::average().keep_dims(true).shape(&[x]).unwrap();
+        assert_eq!(shape([4, 5, 7].into()), [1, 1, 7].into());
+        assert_eq!(shape([9, 6].into()), [1, 6].into());
+        let written = serde_json::to_string(&[GlobalPool::max(), GlobalPool::max().keep_dims(true)]).unwrap();
+        assert_eq!(written, r#"[{"kind":"max"},{"kind":"max","keep_dims":true}]"#);
     }
 
     #[test]

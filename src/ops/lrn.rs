@@ -6,7 +6,8 @@
 //! dx_i = dy_i s_i^-beta - 2 a beta x_i sum_{|j - i| <= (n - 1) / 2} dy_j x_j s_j^(-beta - 1)
 //! ```
 //!
-//! The sums run over channels at one pixel, cut off at the first and last one.
+//! The sums run over channels at one pixel, cut off at the first and last one; of
+//! an even window, one more lies above `i` than below.
 //! Forward saves `s`; backward uses `dy` as scratch for the terms of its sum.
 //!
 //! Source: Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep
@@ -37,7 +38,8 @@ use crate::vmath::inverse_power_lane;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Lrn {
-    /// Channels under the window, an odd number; TensorFlow's `depth_radius` is `(size - 1) / 2`.
+    /// Channels under the window; TensorFlow's `depth_radius` is `(size - 1) / 2`. Of an even number, one more lies
+    /// above than below, as in ONNX (in PyTorch, one more below).
     pub size: usize,
     /// What is added to the sum, more than 0; TensorFlow's `bias`.
     pub k: f32,
@@ -75,6 +77,11 @@ impl Lrn {
         self
     }
 
+    // Channels of the window below and above its middle.
+    fn sides(&self) -> [usize; 2] {
+        [(self.size - 1) / 2, self.size / 2]
+    }
+
     fn factor(&self) -> f32 {
         if self.average { self.alpha / self.size as f32 } else { self.alpha }
     }
@@ -86,9 +93,8 @@ impl Rule for Lrn {
     }
 
     fn shape(&self, x: &[Shape]) -> Result<Shape> {
-        if self.size.is_multiple_of(2) {
-            return Err(Error::argument(format!("a window of {} channels has no middle", self.size))
-                .with_help("size must be odd; the paper has 5"));
+        if self.size == 0 {
+            return Err(Error::argument("a window of 0 channels").with_help("size must be 1 or more; the paper has 5"));
         }
         not_negative("alpha", self.alpha)?;
         not_negative("beta", self.beta)?;
@@ -108,7 +114,7 @@ impl Rule for Lrn {
         let channels = ctx.y.channels();
         let formula = Formula {
             channels,
-            radius: (self.size / 2).min(channels - 1),
+            sides: self.sides().map(|side| side.min(channels - 1)),
             k: self.k,
             factor: self.factor(),
             beta: self.beta,
@@ -127,12 +133,12 @@ impl Rule for Lrn {
     }
 
     fn twin(&self, t: &Twin<'_>) -> Vec<f64> {
-        let (c, radius) = (t.shapes[0].channels(), self.size / 2);
+        let (c, [below, above]) = (t.shapes[0].channels(), self.sides());
         let n = if self.average { self.size as f64 } else { 1.0 };
         let one = |(at, v): (usize, &f64)| {
             let (pixel, i) = (at / c * c, at % c);
-            let squares: f64 =
-                (i.saturating_sub(radius)..=(i + radius).min(c - 1)).map(|j| t.x[0][pixel + j].powi(2)).sum();
+            let window = i.saturating_sub(below)..=(i + above).min(c - 1);
+            let squares: f64 = window.map(|j| t.x[0][pixel + j].powi(2)).sum();
             v * libm::pow(f64::from(self.k) + f64::from(self.alpha) / n * squares, -f64::from(self.beta))
         };
         t.x[0].iter().enumerate().map(one).collect()
@@ -143,7 +149,8 @@ impl Rule for Lrn {
 #[derive(Debug, Clone, Copy)]
 struct Formula {
     channels: usize,
-    radius: usize,
+    /// Neighbours below and above.
+    sides: [usize; 2],
     k: f32,
     factor: f32,
     beta: f32,
@@ -209,16 +216,16 @@ stamp! {
 
 #[inline(always)]
 fn sums_body<const FMA: bool, const LANES: usize>(formula: Formula, x: &[f32], s: &mut [f32]) {
-    let Formula { channels, radius, k, factor, .. } = formula;
+    let Formula { channels, sides: [below, above], k, factor, .. } = formula;
     // Over all pixels in one go, which makes long loops; the channels whose window reaches into the next pixel are
     // done again.
     s.fill(0.0);
-    for_neighbours(x.len(), radius, |to, from| {
+    for_neighbours(x.len(), [below, above], |to, from| {
         s[to].iter_mut().zip(&x[from]).for_each(|(s, x)| *s = mul_add::<FMA>(*x, *x, *s));
     });
     for (x, s) in x.chunks_exact(channels).zip(s.chunks_exact_mut(channels)) {
-        for i in (0..radius).chain(channels.saturating_sub(radius).max(radius)..channels) {
-            let window = &x[i.saturating_sub(radius)..(i + radius + 1).min(channels)];
+        for i in (0..below).chain(channels.saturating_sub(above).max(below)..channels) {
+            let window = &x[i.saturating_sub(below)..(i + above + 1).min(channels)];
             s[i] = window.iter().fold(0.0, |s, x| mul_add::<FMA>(*x, *x, s));
         }
     }
@@ -239,7 +246,7 @@ fn gradient_body<const FMA: bool, const LANES: usize>(
     dy: &mut [f32],
     dx: &mut [f32],
 ) {
-    let Formula { channels, radius, factor, beta, .. } = formula;
+    let Formula { channels, sides: [below, above], factor, beta, .. } = formula;
     dx.copy_from_slice(s);
     inverse_power::<FMA>(dx, beta);
     for (((dx, dy), x), s) in dx.iter_mut().zip(dy.iter_mut()).zip(x).zip(s) {
@@ -248,7 +255,8 @@ fn gradient_body<const FMA: bool, const LANES: usize>(
     }
     let rows = x.chunks_exact(channels).zip(dy.chunks_exact(channels));
     for ((x, term), dx) in rows.zip(dx.chunks_exact_mut(channels)) {
-        for_neighbours(channels, radius, |to, from| {
+        // Those whose windows hold this channel: as many below as a window has above.
+        for_neighbours(channels, [above, below], |to, from| {
             for ((dx, x), term) in dx[to.clone()].iter_mut().zip(&x[to]).zip(&term[from]) {
                 *dx = mul_add::<FMA>(-2.0 * factor * beta * x, *term, *dx);
             }
@@ -256,13 +264,17 @@ fn gradient_body<const FMA: bool, const LANES: usize>(
     }
 }
 
-// Calls `f(to, from)` for each distance within the radius: the channels that have a neighbour there, and these.
+// Calls `f(to, from)` for each distance within the window: the channels that have a neighbour there, and these.
 #[inline(always)]
-fn for_neighbours(channels: usize, radius: usize, mut f: impl FnMut(Range<usize>, Range<usize>)) {
-    for below in (1..=radius).rev() {
+fn for_neighbours(
+    channels: usize,
+    [most_below, most_above]: [usize; 2],
+    mut f: impl FnMut(Range<usize>, Range<usize>),
+) {
+    for below in (1..=most_below).rev() {
         f(below..channels, 0..channels - below);
     }
-    for above in 0..=radius {
+    for above in 0..=most_above {
         f(0..channels - above, above..channels);
     }
 }
@@ -290,9 +302,15 @@ mod tests {
     #[test]
     fn several_windows_and_exponents_everywhere() {
         for beta in [0.75, 0.5, 1.0, 0.6] {
-            for (size, shape) in
-                [(5, Shape::from([5, 7, 20])), (1, [9].into()), (7, [3, 4].into()), (3, [70, 33].into())]
-            {
+            for (size, shape) in [
+                (5, Shape::from([5, 7, 20])),
+                (1, [9].into()),
+                (7, [3, 4].into()),
+                (4, [3, 19].into()),
+                (2, [7].into()),
+                (10, [4].into()),
+                (3, [70, 33].into()),
+            ] {
                 let lrn = Lrn::new(size).constants(1.5, 0.3, beta);
                 everywhere(&lrn, &[shape], 2, 1e-5);
                 everywhere(&lrn.average(true), &[shape], 2, 1e-5);
@@ -315,10 +333,21 @@ mod tests {
         assert!((twin(Lrn::default().average(true))[2] - (2.0_f64 + 1e-4).powf(-0.75)).abs() < 1e-9);
     }
 
+    // ONNX: the sum runs from c - floor((size - 1) / 2) to c + ceil((size - 1) / 2).
+    #[test]
+    fn an_even_window_has_one_more_above() {
+        let shapes = [Shape::from([5])];
+        let x: &[f64] = &[1.0, 0.0, 0.0, 2.0, 0.0];
+        let t = Twin { batch: 1, x: &[x], shapes: &shapes, w: &[], mode: Mode::Infer, rng: Rng::new(0) };
+        let y = Lrn::new(4).constants(1.0, 1.0, 1.0).twin(&t);
+        // Windows: channels 0..=2, 0..=3, 1..=4, 2..=4, 3..=4.
+        assert_eq!(y, [0.5, 0.0, 0.0, 0.4, 0.0]);
+    }
+
     #[test]
     fn values_out_of_range_are_refused() {
         let shape = |lrn: Lrn| lrn.shape(&[[4].into()]);
-        assert!(shape(Lrn::new(4)).unwrap_err().to_string().contains("no middle"));
+        assert!(shape(Lrn::new(0)).unwrap_err().to_string().contains("0 channels"));
         assert!(shape(Lrn::new(5).constants(0.0, 1.0, 0.75)).is_err());
         assert!(shape(Lrn::new(5).constants(1.0, -1.0, 0.75)).is_err());
         assert!(shape(Lrn::new(1_000_001)).is_ok());

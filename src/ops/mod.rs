@@ -10,8 +10,10 @@
 //! [`check::check`] from its tests.
 
 pub mod activation;
+mod adaptive_pool2d;
 mod add;
 mod batch_norm;
+mod broadcast;
 pub mod check;
 mod concat;
 mod conv;
@@ -23,6 +25,7 @@ mod global_pool;
 mod input;
 mod io;
 mod lrn;
+mod merge;
 mod op;
 mod pair;
 pub(crate) mod pieces;
@@ -37,6 +40,7 @@ mod zero_pad;
 use std::fmt;
 
 pub use activation::Activation;
+pub use adaptive_pool2d::AdaptivePool2D;
 pub use add::Add;
 pub use batch_norm::BatchNorm;
 pub use concat::Concat;
@@ -49,6 +53,7 @@ pub use global_pool::GlobalPool;
 pub use input::Input;
 pub use io::{Aligned, Binding, Io, Memory, Slot};
 pub use lrn::Lrn;
+pub use merge::{Merge, MergeKind};
 pub use op::{ActivationOp, NAMES, Op};
 pub use pair::Pair;
 pub use pool1d::Pool1D;

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, unknown};
 use crate::ops::{
-    Activation, Add, BatchNorm, Concat, Conv1D, Conv2D, Dense, Dropout, Flatten, GlobalPool, Input, Lrn, Pool1D,
-    Pool2D, Reshape, Rule, ZeroPad,
+    Activation, AdaptivePool2D, Add, BatchNorm, Concat, Conv1D, Conv2D, Dense, Dropout, Flatten, GlobalPool, Input,
+    Lrn, Merge, Pool1D, Pool2D, Reshape, Rule, ZeroPad,
 };
 
 /// One operation with its hyper-parameters.
@@ -37,6 +37,9 @@ pub enum Op {
     /// 1-D pooling.
     #[serde(rename = "pool1d")]
     Pool1D(Pool1D),
+    /// 2-D pooling to a given size.
+    #[serde(rename = "adaptive_pool2d")]
+    AdaptivePool2D(AdaptivePool2D),
     /// Pooling over all positions.
     GlobalPool(GlobalPool),
     /// Batch normalisation.
@@ -47,6 +50,8 @@ pub enum Op {
     Dropout(Dropout),
     /// Sum of several inputs.
     Add(Add),
+    /// Product, difference, quotient, maximum, minimum or average of several inputs.
+    Merge(Merge),
     /// Several inputs side by side.
     Concat(Concat),
     /// To one axis.
@@ -69,7 +74,7 @@ pub struct ActivationOp {
 }
 
 /// The names of all ops, as files give them.
-pub const NAMES: [&str; 16] = [
+pub const NAMES: &[&str] = &[
     "input",
     "conv2d",
     "conv1d",
@@ -77,11 +82,13 @@ pub const NAMES: [&str; 16] = [
     "activation",
     "pool2d",
     "pool1d",
+    "adaptive_pool2d",
     "global_pool",
     "batch_norm",
     "lrn",
     "dropout",
     "add",
+    "merge",
     "concat",
     "flatten",
     "reshape",
@@ -99,11 +106,13 @@ impl Op {
             Self::Activation(op) => &op.function,
             Self::Pool2D(op) => op,
             Self::Pool1D(op) => op,
+            Self::AdaptivePool2D(op) => op,
             Self::GlobalPool(op) => op,
             Self::BatchNorm(op) => op,
             Self::Lrn(op) => op,
             Self::Dropout(op) => op,
             Self::Add(op) => op,
+            Self::Merge(op) => op,
             Self::Concat(op) => op,
             Self::Flatten(op) => op,
             Self::Reshape(op) => op,
@@ -145,7 +154,7 @@ impl Op {
             _ => return Err(Error::argument("a layer has no `op`").with_help(format!("known: {}", NAMES.join(", ")))),
         };
         if !NAMES.contains(&name.as_str()) {
-            return Err(unknown("layer", &name, NAMES));
+            return Err(unknown("layer", &name, NAMES.iter().copied()));
         }
         serde_json::from_value(serde_json::Value::Object(fields))
             .map_err(|e| Error::argument(format!("layer '{name}': {e}")))
@@ -180,6 +189,21 @@ macro_rules! into_op {
     };
 }
 into_op!(
-    Conv2D, Conv1D, Dense, Pool2D, Pool1D, GlobalPool, BatchNorm, Lrn, Dropout, Add, Concat, Flatten, Reshape, ZeroPad,
-    Input
+    Conv2D,
+    Conv1D,
+    Dense,
+    Pool2D,
+    Pool1D,
+    GlobalPool,
+    BatchNorm,
+    Lrn,
+    Dropout,
+    Add,
+    Merge,
+    Concat,
+    Flatten,
+    Reshape,
+    ZeroPad,
+    Input,
+    AdaptivePool2D
 );

@@ -63,3 +63,27 @@ impl Step for Copying {
 pub(crate) fn copy(io: &Io<'_>, from: &[f32], to: &mut [f32]) {
     io.team.chunks(to, PIECE, |i, chunk| chunk.copy_from_slice(&from[i * PIECE..][..chunk.len()]));
 }
+
+/// Sums over a row run in so many partial sums, whatever the instruction set: the order is the same for all.
+pub(crate) const PARTS: usize = 16;
+
+/// The sum of a row, in [`PARTS`] partial sums.
+#[inline(always)]
+pub(crate) fn row_sum(row: &[f32]) -> f32 {
+    let mut part = [0.0; PARTS];
+    row.chunks(PARTS).for_each(|v| part.iter_mut().zip(v).for_each(|(part, v)| *part += v));
+    total(part)
+}
+
+/// The sum of the partial sums.
+#[inline(always)]
+pub(crate) fn total(mut part: [f32; PARTS]) -> f32 {
+    let mut width = PARTS / 2;
+    while width > 0 {
+        for i in 0..width {
+            part[i] += part[i + width];
+        }
+        width /= 2;
+    }
+    part[0]
+}

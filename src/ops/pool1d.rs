@@ -95,6 +95,7 @@ impl Pool1D {
             window: [1, self.window],
             stride: self.stride.map(|s| [1, s]),
             padding: self.padding,
+            dilation: [1; 2],
             ceil: self.ceil,
             count_padding: self.count_padding,
         }

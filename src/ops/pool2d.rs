@@ -2,9 +2,9 @@
 //!
 //! Pooling has no parameters, keeps the number of channels, and treats each
 //! channel alone (M33). In training, maximum and minimum save the number of the
-//! winning tap for each output (`ky * kw + kx`, row by row; M27), and the gradient
-//! goes there and nowhere else (M28); of equal values the first tap wins. Padding
-//! never wins.
+//! winning place for each output (counted row by row from the window's corner;
+//! M27), and the gradient goes there and nowhere else (M28); of equal values the
+//! first wins. Padding never wins.
 //!
 //! The kernels are in `sliding.rs`.
 
@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::conv::{Padding, Window};
 use crate::error::{Error, Result};
+use crate::ops::pair::{self, Pair};
 use crate::ops::pieces::{only, rows_per_piece, with_step};
-use crate::ops::sliding::{Sliding, average_row, max_row, min_row, share_row, winner_row};
+use crate::ops::sliding::{Line, Sliding, average_row, max_row, min_row, share_row, winner_row};
 use crate::ops::{Compiled, Ctx, Io, Mode, Rule, Step, Twin};
 use crate::simd::Isa;
 use crate::tensor::Shape;
@@ -31,10 +32,11 @@ pub enum PoolKind {
     Min,
 }
 
-/// Pooling over a window: `y[oy, ox, c] = reduce x[oy sh + ky - top, ox sw + kx - left, c]` over `ky < kh`, `kx < kw`.
+/// Pooling over a window: `y[oy, ox, c] = reduce x[oy sh + ky dh - top, ox sw + kx dw - left, c]` over `ky < kh`,
+/// `kx < kw`.
 ///
-/// Shapes: `[h, w, c] -> [oh, ow, c]`, with `oh = floor((h + top + bottom - kh) / sh) + 1`. In ceil mode a last,
-/// partial window counts too if it starts inside the input or the padding before it, as in PyTorch and ONNX.
+/// Shapes: `[h, w, c] -> [oh, ow, c]`, with `oh = floor((h + top + bottom - (kh - 1) dh - 1) / sh) + 1`. In ceil mode a
+/// last, partial window counts too if it starts inside the input or the padding before it, as in PyTorch and ONNX.
 ///
 /// An average divides by the number of real inputs under the window, as TensorFlow does; with
 /// [`Pool2D::count_padding`] padded places count too (zeros), but never those that ceil mode adds beyond the padding,
@@ -60,6 +62,9 @@ pub struct Pool2D {
     /// Padding of the input.
     #[serde(default)]
     pub padding: Padding,
+    /// Distance between the places under a window, `[dh, dw]`.
+    #[serde(with = "pair", default = "ones", skip_serializing_if = "is_ones")]
+    pub dilation: [usize; 2],
     /// Whether a last, partial window counts.
     #[serde(default)]
     pub ceil: bool,
@@ -68,10 +73,19 @@ pub struct Pool2D {
     pub count_padding: bool,
 }
 
+fn ones() -> [usize; 2] {
+    [1, 1]
+}
+
+fn is_ones(pair: &[usize; 2]) -> bool {
+    *pair == ones()
+}
+
 impl Pool2D {
     /// Pooling of `kind` over windows of `kh` by `kw`, without overlap and padding.
     pub fn new(kind: PoolKind, window: [usize; 2]) -> Self {
-        Self { kind, window, stride: None, padding: Padding::Valid, ceil: false, count_padding: false }
+        let (padding, dilation) = (Padding::Valid, ones());
+        Self { kind, window, stride: None, padding, dilation, ceil: false, count_padding: false }
     }
 
     /// Maximum pooling over windows of `size` by `size`.
@@ -109,6 +123,13 @@ impl Pool2D {
         self
     }
 
+    /// The distance between the places under a window.
+    #[must_use]
+    pub fn dilation(mut self, dilation: impl Into<Pair>) -> Self {
+        self.dilation = dilation.into().0;
+        self
+    }
+
     /// Lets a last, partial window count.
     #[must_use]
     pub fn ceil(mut self, ceil: bool) -> Self {
@@ -125,28 +146,29 @@ impl Pool2D {
 
     fn geometry(&self) -> Window {
         let stride = self.stride.unwrap_or(self.window);
-        Window { kernel: self.window, stride, dilation: [1; 2], padding: self.padding, ceil: self.ceil }
+        Window { kernel: self.window, stride, dilation: self.dilation, padding: self.padding, ceil: self.ceil }
     }
 
     // The window on an image of this shape; refuses windows that see nothing but padding.
     fn sliding(&self, x: Shape) -> Result<Sliding> {
         let [h, w, c] = x.hwc()?;
         let axes = self.geometry().axes(h, w)?;
-        for (axis, name) in axes.iter().zip(["height", "width"]) {
-            let last = (axis.output - 1) * axis.stride;
-            if axis.before >= axis.kernel || last >= axis.before + axis.input {
+        let lines = axes.map(|axis| Line::regular(&axis, self.count_padding));
+        for ((axis, line), name) in axes.iter().zip(&lines).zip(["height", "width"]) {
+            if !line.sees() {
                 return Err(Error::shape(format!(
                     "a window of {} lies wholly in the padding {}, {} along the {name}",
                     axis.kernel, axis.before, axis.after
                 ))
-                .with_help(format!("pad by at most {} on each side", axis.kernel - 1)));
+                .with_help(format!("pad by at most {} on each side", axis.reach() - 1)));
             }
         }
-        if self.window[0] * self.window[1] > 1 << 24 {
-            return Err(Error::shape(format!("a window of {:?} has more than 2^24 taps", self.window))
+        let sliding = Sliding::new(lines, c);
+        if sliding.places() > 1 << 24 {
+            return Err(Error::shape(format!("a window of {:?} reaches over more than 2^24 places", self.window))
                 .with_help("use GlobalPool, or two pools in a row"));
         }
-        Ok(Sliding::new(axes, c, self.count_padding))
+        Ok(sliding)
     }
 }
 
@@ -178,9 +200,7 @@ impl Rule for Pool2D {
 
     fn compile(&self, ctx: &Ctx<'_>) -> Result<Compiled> {
         let sliding = self.sliding(ctx.x[0])?;
-        let tracks = ctx.mode == Mode::Train && self.kind != PoolKind::Average;
-        let saved = if tracks { vec![ctx.batch * ctx.y.len()] } else { Vec::new() };
-        Ok(Compiled { saved, ..with_step(Box::new(Pooling::new(self.kind, sliding, ctx.isa, tracks))) })
+        Ok(Pooling::compile(self.kind, sliding, ctx))
     }
 
     fn twin(&self, t: &Twin<'_>) -> Vec<f64> {
@@ -195,7 +215,8 @@ impl Rule for Pool2D {
                     (0..v.kernel * u.kernel).map(|k| (v.input_at(oy, k / u.kernel), u.input_at(ox, k % u.kernel)));
                 let seen: Vec<f64> = taps.filter_map(|(iy, ix)| Some(x[(iy? * w + ix?) * c + channel])).collect();
                 let inside = |axis: &crate::conv::Axis, o: usize| {
-                    (0..axis.kernel).filter(|k| o * axis.stride + k < axis.before + axis.input + axis.after).count()
+                    let end = axis.before + axis.input + axis.after;
+                    (0..axis.kernel).filter(|k| o * axis.stride + k * axis.dilation < end).count()
                 };
                 let count = if self.count_padding { inside(&v, oy) * inside(&u, ox) } else { seen.len() };
                 y.push(match self.kind {
@@ -209,7 +230,8 @@ impl Rule for Pool2D {
     }
 }
 
-struct Pooling {
+/// A pool ready to run, over windows of any kind.
+pub(crate) struct Pooling {
     sliding: Sliding,
     tracks: bool,
     forward: fn(&Sliding, usize, &[f32], &mut [f32], &mut [f32]),
@@ -219,6 +241,12 @@ struct Pooling {
 }
 
 impl Pooling {
+    pub(crate) fn compile(kind: PoolKind, sliding: Sliding, ctx: &Ctx<'_>) -> Compiled {
+        let tracks = ctx.mode == Mode::Train && kind != PoolKind::Average;
+        let saved = if tracks { vec![ctx.batch * ctx.y.len()] } else { Vec::new() };
+        Compiled { saved, ..with_step(Box::new(Self::new(kind, sliding, ctx.isa, tracks))) }
+    }
+
     fn new(kind: PoolKind, sliding: Sliding, isa: Isa, tracks: bool) -> Self {
         let (forward, backward) = match kind {
             PoolKind::Max => (max_row(isa), winner_row(isa)),
@@ -364,6 +392,34 @@ mod tests {
         assert_eq!(y, [a, b, c, b, 1., d, c, d, e]);
     }
 
+    // PyTorch 2: of 4 elements padded by 1, windows of 3 with stride 5 would start at -1 and 4; the second, which sees no
+    // element, is dropped. Without padding at the end it would start inside.
+    #[test]
+    fn a_last_window_in_the_padding_after_the_input_is_dropped() {
+        let pool = |stride, padding| Pool2D::max(3).stride(stride).padding(padding).ceil(true);
+        let size = |pool: Pool2D, n: usize| pool.shape(&[[n, n, 1].into()]).unwrap().dims()[0];
+        assert_eq!(size(pool(5, Padding::all(1)), 4), 1);
+        assert_eq!(size(pool(4, Padding::all(1)), 4), 2);
+        assert_eq!(size(pool(2, Padding::all(1)), 6), 4);
+        // torchvision's googlenet: 112 to 56 to 28 to 14 to 7.
+        assert_eq!([112, 56, 28, 14].map(|n| size(pool(2, Padding::Valid), n)), [56, 28, 14, 7]);
+    }
+
+    // PyTorch 2: `F.max_pool2d(torch.arange(25.).view(1, 1, 5, 5), 2, 1, dilation=(3, 2))`.
+    #[test]
+    fn dilated_windows_skip_places() {
+        let x: Vec<f32> = (0..25_u8).map(f32::from).collect();
+        let pool = Pool2D::max(2).stride(1).dilation([3, 2]);
+        let (y, dx) = pooled(&pool, [5, 5, 1], &x, &[1., 2., 3., 4., 5., 6.]);
+        assert_eq!(y, [17., 18., 19., 22., 23., 24.]);
+        assert_eq!((dx[17], dx[19], dx[22], dx[24], dx.iter().sum::<f32>()), (1., 3., 4., 6., 21.));
+        let written = serde_json::to_string(&pool).unwrap();
+        assert!(written.contains(r#""dilation":[3,2]"#), "{written}");
+        // Taps at -1 and 1 of an input of one element.
+        let between = Pool2D::max(2).stride(1).dilation(2).padding(Padding::all(1));
+        assert!(between.shape(&[[1, 1, 1].into()]).unwrap_err().to_string().contains("wholly in the padding"));
+    }
+
     #[test]
     fn several_geometries_everywhere() {
         let explicit = Padding::Explicit { top: 1, bottom: 0, left: 0, right: 1 };
@@ -373,6 +429,7 @@ mod tests {
                 Pool2D::new(kind, [3, 3]).stride(2).padding(Padding::Same),
                 Pool2D::new(kind, [3, 2]).strides([1, 3]).padding(explicit).ceil(true).count_padding(true),
                 Pool2D::new(kind, [1, 2]).strides([2, 3]),
+                Pool2D::new(kind, [3, 2]).strides([2, 1]).dilation([2, 3]).padding(Padding::all(1)),
             ];
             for pool in pools {
                 for shape in [[6, 7, 1], [5, 8, 6], [7, 6, 21]] {
@@ -400,6 +457,7 @@ mod tests {
         fn random_geometries(
             kind in prop::sample::select(vec![PoolKind::Max, PoolKind::Average, PoolKind::Min]),
             window in prop::array::uniform2(1_usize..5),
+            dilation in prop::array::uniform2(prop_oneof![2 => Just(1_usize), 1 => 2..5_usize]),
             stride in prop::option::of(prop::array::uniform2(1_usize..5)),
             pads in prop::array::uniform4(0_usize..4),
             style in 0..4_usize,
@@ -409,7 +467,7 @@ mod tests {
         ) {
             let [top, bottom, left, right] = pads;
             let padding = [Padding::Valid, Padding::Same, Padding::Full, Padding::Explicit { top, bottom, left, right }][style];
-            let pool = Pool2D { kind, window, stride, padding, ceil, count_padding };
+            let pool = Pool2D { kind, window, stride, padding, dilation, ceil, count_padding };
             prop_assume!(pool.shape(&[[h, w, c].into()]).is_ok());
             prop_assert!(without_ties(&pool, &[[h, w, c].into()], 2) < 1e-5);
         }

@@ -8,13 +8,27 @@ use crate::graph::{Graph, Value};
 use crate::ops::{Activation, Add, BatchNorm, Conv2D, Dense, Dropout, GlobalPool, Padding, Pool2D};
 use crate::train::FitConfig;
 use crate::train::optim::Adam;
-use crate::zoo::Recipe;
+use crate::zoo::Entry;
+use crate::zoo::block::Size;
 
-pub(super) const ABOUT: &str = "two residual blocks with batch normalisation and dropout; Adam, 5 epochs";
+pub(super) const ENTRIES: &[Entry] = &[Entry {
+    name: "residual-mnist",
+    about: "two residual blocks with batch normalisation and dropout; Adam, 5 epochs",
+    family: "Small networks for MNIST",
+    input: [28, 28, 1],
+    classes: 10,
+    pixels: None,
+    train,
+    build,
+}];
 
-pub(super) fn recipe() -> Result<Recipe> {
-    let mut g = Graph::new("residual-mnist");
-    let x = g.input([28, 28, 1])?;
+fn train() -> FitConfig {
+    FitConfig { epochs: 5, batch_size: 64, optimizer: Adam::default().into(), ..FitConfig::default() }
+}
+
+fn build(size: &Size) -> Result<Graph> {
+    let mut g = Graph::new(size.name);
+    let x = g.input(size.shape()?)?;
     let stem = convolution(&mut g, 16, x)?;
     let small = g.add(Pool2D::max(2), &[stem])?;
     let first = residual(&mut g, 16, small)?;
@@ -23,9 +37,8 @@ pub(super) fn recipe() -> Result<Recipe> {
     let second = residual(&mut g, 32, wide)?;
     let mean = g.add(GlobalPool::average(), &[second])?;
     let dropped = g.add(Dropout::new(0.1), &[mean])?;
-    g.add(Dense::new(10).activation(Activation::Softmax), &[dropped])?;
-    let train = FitConfig { epochs: 5, batch_size: 64, optimizer: Adam::default().into(), ..FitConfig::default() };
-    Ok(Recipe { graph: g, train })
+    g.add(Dense::new(size.classes).activation(Activation::Softmax), &[dropped])?;
+    Ok(g)
 }
 
 // Convolution, normalisation, activation (M40).
