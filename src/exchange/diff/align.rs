@@ -129,7 +129,7 @@ fn order(graph: &Graph) -> Vec<usize> {
     }
     let children = |i: usize| {
         let mut children: Vec<usize> = nodes[i].inputs.iter().map(|v| v.0).collect();
-        if matches!(nodes[i].op, Op::Add(_)) {
+        if matches!(nodes[i].op, Op::Add(_) | Op::Merge(_)) {
             children.sort_by_key(|c| (usize::MAX - depth[*c], *c));
         }
         children
@@ -218,7 +218,7 @@ fn family(op: &Op, class: &'static str) -> Family {
     match op {
         Op::Input(_) => Family::Input,
         Op::Conv2D(_) | Op::Conv1D(_) | Op::Dense(_) => Family::Weights,
-        Op::Pool2D(_) | Op::Pool1D(_) | Op::GlobalPool(_) => Family::Pool,
+        Op::Pool2D(_) | Op::Pool1D(_) | Op::GlobalPool(_) | Op::AdaptivePool2D(_) => Family::Pool,
         Op::BatchNorm(_) => Family::Norm,
         Op::Activation(_) => Family::Act,
         Op::Concat(_) => Family::Concat,

@@ -80,11 +80,12 @@ impl Case {
         let batch_of = |node: &usize| {
             Ok(Batch { shape: graph.nodes()[*node].shape, data: run.value_a(*node)?.into_data() })
         };
+        let b = Piece::of(run.b, point.b, point.from.1, point.at.1);
         Ok(Self {
-            feed: sources.iter().map(batch_of).collect::<Result<_>>()?,
+            feed: fitted(sources.iter().map(batch_of).collect::<Result<_>>()?, &b),
             want: run.value_a(point.node_a())?.into_data(),
             a: Piece::of(run.a, point.a, point.from.0, point.at.0),
-            b: Piece::of(run.b, point.b, point.from.1, point.at.1),
+            b,
             batch,
             at_input: sources.iter().any(|node| matches!(graph.nodes()[*node].op, Op::Input(_))),
             machine: run.run_a.machine().clone(),
@@ -120,6 +121,16 @@ impl Case {
             }
         }
     }
+}
+
+// A product of two values of different sizes may have them the other way round in B.
+fn fitted(mut feed: Vec<Batch>, b: &Piece) -> Vec<Batch> {
+    for (i, expect) in b.expects.iter().enumerate() {
+        let fits = |x: &Batch| x.shape.len() == expect.len();
+        let Some(at) = feed.iter().skip(i).position(fits) else { break };
+        feed.swap(i, i + at);
+    }
+    feed
 }
 
 // The layers whose values feed the stages of a block from `from` on.
