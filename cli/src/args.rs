@@ -185,8 +185,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EVALUATE_EXAMPLES)]
 pub struct EvaluateArgs {
-    /// A model file, or a run folder
-    pub model: PathBuf,
+    /// A model file of any format, a run folder, or a name from `striate fetch`
+    pub model: String,
     /// The data set: `mnist`, or a folder [default: the one that the model was trained on]
     pub data: Option<String>,
     /// The part of the data set: test or train
@@ -202,7 +202,11 @@ pub struct EvaluateArgs {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
+    pub network: NetworkArgs,
+    #[command(flatten)]
     pub machine: MachineArgs,
+    #[command(flatten)]
+    pub pixels: PixelArgs,
 }
 
 const PREDICT_EXAMPLES: &str = "\
@@ -341,6 +345,8 @@ pub struct FetchArgs {
 pub struct SummaryArgs {
     /// A name from `striate models`, a TOML file, a model file or a run folder
     pub model: String,
+    #[command(flatten)]
+    pub network: NetworkArgs,
     /// Print the network as a TOML file that `train --model` takes
     #[arg(long, conflicts_with = "json")]
     pub toml: bool,
@@ -359,6 +365,8 @@ pub struct CheckArgs {
     /// The seed of the numbers
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+    #[command(flatten)]
+    pub network: NetworkArgs,
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,

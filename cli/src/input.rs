@@ -148,11 +148,11 @@ pub fn list(names: &[String]) -> String {
     if names.len() > 12 { format!("{row}, ... ({} in all)", names.len()) } else { row }
 }
 
-/// A model by zoo name (with fresh weights), TOML file, model file or run folder.
-pub fn any_model(name: &str, seed: u64) -> Result<Model> {
+/// A model by zoo name (with fresh weights), TOML file, model file of any format or run folder.
+pub fn any_model(name: &str, seed: u64, network: &NetworkArgs) -> Result<Model> {
     let path = Path::new(name);
     if path.is_dir() || (path.is_file() && !name.ends_with(".toml")) {
-        return model(path);
+        return trained(name, &Wanted { network, offline: true });
     }
     let recipe = recipe(name).map_err(|e| match e.help() {
         Some(help) if !name.ends_with(".toml") => {

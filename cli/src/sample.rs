@@ -1,8 +1,9 @@
 //! How a file becomes a network's input: images by their preprocessing, arrays of NumPy as they are.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use striate::data::{Framing, Image, Preprocess};
+use striate::data::{Dataset, Framing, Image, Levels, Preprocess};
 use striate::format::npy::{Array, Numbers};
 use striate::{Error, Result, Shape};
 
@@ -46,6 +47,61 @@ fn part(args: &PixelArgs, [h, w, _]: [usize; 3]) -> Result<Option<f32>> {
             .with_help("give the shorter side of the image before its middle is cut out, such as 256 for 224"));
     }
     Ok(Some(h.min(w) as f32 / size as f32))
+}
+
+/// A data set whose images become inputs as a model says, and not as the set does.
+pub struct Prepared {
+    of: Arc<dyn Dataset>,
+    preprocess: Preprocess,
+    levels: Levels,
+}
+
+/// The same data set, its images prepared for the model; unchanged where they are so already.
+pub fn prepared(of: Arc<dyn Dataset>, preprocess: Option<&Preprocess>) -> Arc<dyn Dataset> {
+    match preprocess.filter(|p| of.preprocess() != Some(p) && !of.is_empty() && of.image(0).is_some()) {
+        None => of,
+        Some(p) => Arc::new(Prepared { of, levels: p.levels(), preprocess: p.clone() }),
+    }
+}
+
+impl Dataset for Prepared {
+    fn name(&self) -> &str {
+        self.of.name()
+    }
+
+    fn len(&self) -> usize {
+        self.of.len()
+    }
+
+    fn shape(&self) -> Shape {
+        self.preprocess.shape()
+    }
+
+    fn classes(&self) -> &[String] {
+        self.of.classes()
+    }
+
+    fn label(&self, i: usize) -> u32 {
+        self.of.label(i)
+    }
+
+    fn fill(&self, i: usize, x: &mut [f32]) -> Result<()> {
+        let image = self.image(i).ok_or_else(|| Error::argument(format!("sample {i} is no image")))?;
+        if image.dims() == self.preprocess.dims() {
+            self.levels.fill(image.pixels(), x);
+        } else {
+            x.copy_from_slice(&self.preprocess.apply(&image)?);
+        }
+        Ok(())
+    }
+
+    fn image(&self, i: usize) -> Option<Image> {
+        self.of.image(i)
+    }
+
+    fn preprocess(&self) -> Option<&Preprocess> {
+        Some(&self.preprocess)
+    }
 }
 
 /// The samples of a file: an image, or an array with one sample or many.

@@ -12,7 +12,7 @@ pub fn run(args: &SummaryArgs) -> Result<()> {
         let text = match input::recipe(&args.model) {
             Ok(recipe) => recipe.to_toml()?,
             Err(_) if std::path::Path::new(&args.model).exists() => {
-                let model = input::any_model(&args.model, 0)?;
+                let model = input::any_model(&args.model, 0, &args.network)?;
                 let train = input::settings(&model).unwrap_or_default();
                 striate::zoo::Recipe { graph: model.graph().clone(), train }.to_toml()?
             }
@@ -21,7 +21,7 @@ pub fn run(args: &SummaryArgs) -> Result<()> {
         out::raw(text.as_bytes());
         return Ok(());
     }
-    let model = input::any_model(&args.model, 0)?;
+    let model = input::any_model(&args.model, 0, &args.network)?;
     if args.json {
         out::json(as_json(&model));
     } else {

@@ -119,19 +119,18 @@ fn push(stages: &mut Vec<Stage>, node: usize, of: &Node) {
     }
 }
 
-// The nodes, each after its inputs, beginning with what the output needs. Of a sum's inputs the deepest comes first,
-// since their order means nothing.
+// The nodes, each after its inputs, beginning with what the output needs. Of several inputs the deepest comes first, so
+// that the order in which a sum or a concatenation has them does not matter.
 fn order(graph: &Graph) -> Vec<usize> {
     let nodes = graph.nodes();
     let mut depth = vec![0_usize; nodes.len()];
     for (i, node) in nodes.iter().enumerate() {
         depth[i] = node.inputs.iter().map(|v| depth[v.0] + 1).max().unwrap_or(0);
     }
+    let name = |i: usize| Some(&nodes[i].name).filter(|n| !is_counted(n, nodes[i].op.rule().class()));
     let children = |i: usize| {
         let mut children: Vec<usize> = nodes[i].inputs.iter().map(|v| v.0).collect();
-        if matches!(nodes[i].op, Op::Add(_) | Op::Merge(_)) {
-            children.sort_by_key(|c| (usize::MAX - depth[*c], *c));
-        }
+        children.sort_by_key(|c| (usize::MAX - depth[*c], name(*c)));
         children
     };
     let mut seen = vec![false; nodes.len()];

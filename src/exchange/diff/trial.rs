@@ -1,10 +1,11 @@
 //! Layers of B, each run alone on what A's layer was fed; and guesses, tried on one of them.
 
+use std::collections::BTreeMap;
+
 use crate::error::Result;
 use crate::ops::Op;
 use crate::session::Machine;
 
-use super::align::Block;
 use super::alone::{Batch, Piece};
 use super::why::{Change, Hypothesis, hypotheses};
 use super::{Diff, Gap, Guess, Point, Sessions};
@@ -17,8 +18,10 @@ pub(super) fn explain(found: &mut Diff, run: &mut Sessions<'_>, x: &[f32], point
     run.run_a.look(x, x.len() / run.sample)?;
     let batch = x.len() / run.sample;
     let Some(first) = found.first else { return Ok(()) };
-    for (i, point) in points.iter().enumerate().skip(first).filter(|(_, p)| !p.a.inputs.is_empty()) {
-        let case = Case::new(run, point, batch)?;
+    let twins: BTreeMap<usize, usize> = points.iter().map(|p| (p.node_b(), p.node_a())).collect();
+    let case_of = |run: &Sessions<'_>, i: usize| Case::new(run, &points[i], batch, &twins);
+    for i in (first..points.len()).filter(|i| !points[*i].a.inputs.is_empty()) {
+        let case = case_of(run, i)?;
         let own = case.error(&case.b, &case.feed);
         found.layers[i].own = Some(own);
         if !(own <= found.tolerance) {
@@ -26,7 +29,7 @@ pub(super) fn explain(found: &mut Diff, run: &mut Sessions<'_>, x: &[f32], point
         }
     }
     let Some((first, others)) = found.culprits.split_first() else { return Ok(()) };
-    let case = Case::new(run, &points[*first], batch)?;
+    let case = case_of(run, *first)?;
     let mut tried: Vec<(Hypothesis, f64)> = Vec::new();
     for hypothesis in hypotheses(&case.a, &case.b, case.at_input) {
         let after = case.after(&hypothesis.change);
@@ -37,7 +40,7 @@ pub(super) fn explain(found: &mut Diff, run: &mut Sessions<'_>, x: &[f32], point
     for (hypothesis, after) in best(tried, before, found.tolerance) {
         let mut explained = 0;
         for other in others {
-            let case = Case::new(run, &points[*other], batch)?;
+            let case = case_of(run, *other)?;
             let same = hypotheses(&case.a, &case.b, case.at_input).into_iter().filter(|h| h.key == hypothesis.key);
             explained += usize::from(same.into_iter().any(|h| case.after(&h.change) <= found.tolerance));
         }
@@ -73,10 +76,10 @@ struct Case {
 }
 
 impl Case {
-    /// The case of a point, with the values of A's last run.
-    fn new(run: &Sessions<'_>, point: &Point<'_>, batch: usize) -> Result<Self> {
+    /// The case of a point, with the values of A's last run; `twins` tells which layer of A one of B stands for.
+    fn new(run: &Sessions<'_>, point: &Point<'_>, batch: usize, twins: &BTreeMap<usize, usize>) -> Result<Self> {
         let graph = run.a.graph();
-        let sources = sources(point.a, point.from.0);
+        let sources = sources(point, twins);
         let batch_of = |node: &usize| {
             Ok(Batch { shape: graph.nodes()[*node].shape, data: run.value_a(*node)?.into_data() })
         };
@@ -133,10 +136,16 @@ fn fitted(mut feed: Vec<Batch>, b: &Piece) -> Vec<Batch> {
     feed
 }
 
-// The layers whose values feed the stages of a block from `from` on.
-fn sources(block: &Block, from: usize) -> Vec<usize> {
-    match from.checked_sub(1) {
-        None => block.inputs.clone(),
-        Some(before) => vec![block.stages[before].node],
+// The layers of A whose values are fed, in the order in which B's layer has its inputs.
+fn sources(point: &Point<'_>, twins: &BTreeMap<usize, usize>) -> Vec<usize> {
+    if let Some(before) = point.from.0.checked_sub(1) {
+        return vec![point.a.stages[before].node];
     }
+    let as_in_a = point.a.inputs.clone();
+    let sorted = |mut nodes: Vec<usize>| {
+        nodes.sort_unstable();
+        nodes
+    };
+    let as_in_b: Option<Vec<usize>> = point.b.inputs.iter().map(|node| twins.get(node).copied()).collect();
+    as_in_b.filter(|b| sorted(b.clone()) == sorted(as_in_a.clone())).unwrap_or(as_in_a)
 }
