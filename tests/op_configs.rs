@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use striate::conv::Padding;
 use striate::ops::{
-    Activation, AdaptivePool2D, Add, BatchNorm, Concat, Dropout, Flatten, GlobalPool, Lrn, Merge, MergeKind, Pool1D,
-    Pool2D, PoolKind, Reshape, ZeroPad,
+    Activation, AdaptivePool2D, Add, BatchNorm, Concat, Dropout, Flatten, GlobalPool, Lrn, Merge, MergeKind, Permute,
+    Pool1D, Pool2D, PoolKind, Reshape, Slice, StochasticDepth, ZeroPad,
 };
 
 fn there_and_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(op: &T) {
@@ -36,6 +36,9 @@ fn what_is_written_is_read_again() {
     there_and_back(&Merge::new(MergeKind::Average));
     there_and_back(&Concat::new());
     there_and_back(&Flatten::new());
+    there_and_back(&Permute::new(&[2, 0, 1]));
+    there_and_back(&Slice::channels(3, 8));
+    there_and_back(&StochasticDepth::new(0.2));
     there_and_back(&Reshape::new(&[2, -1]));
     there_and_back(&ZeroPad::sides(1, 2, 3, 4));
     Activation::ALL.iter().for_each(there_and_back);

@@ -28,13 +28,16 @@ mod lrn;
 mod merge;
 mod op;
 mod pair;
+mod permute;
 pub(crate) mod pieces;
 mod pool1d;
 mod pool2d;
 #[cfg(test)]
 pub(crate) mod proof;
 mod reshape;
+mod slice;
 mod sliding;
+mod stochastic_depth;
 mod zero_pad;
 
 use std::fmt;
@@ -56,9 +59,12 @@ pub use lrn::Lrn;
 pub use merge::{Merge, MergeKind};
 pub use op::{ActivationOp, NAMES, Op};
 pub use pair::Pair;
+pub use permute::Permute;
 pub use pool1d::Pool1D;
 pub use pool2d::{Pool2D, PoolKind};
 pub use reshape::Reshape;
+pub use slice::Slice;
+pub use stochastic_depth::StochasticDepth;
 pub use zero_pad::ZeroPad;
 
 pub use crate::conv::Padding;

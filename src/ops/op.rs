@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result, unknown};
 use crate::ops::{
     Activation, AdaptivePool2D, Add, BatchNorm, Concat, Conv1D, Conv2D, Dense, Dropout, Flatten, GlobalPool, Input,
-    Lrn, Merge, Pool1D, Pool2D, Reshape, Rule, ZeroPad,
+    Lrn, Merge, Permute, Pool1D, Pool2D, Reshape, Rule, Slice, StochasticDepth, ZeroPad,
 };
 
 /// One operation with its hyper-parameters.
@@ -48,6 +48,8 @@ pub enum Op {
     Lrn(Lrn),
     /// Dropout.
     Dropout(Dropout),
+    /// Whole samples are dropped.
+    StochasticDepth(StochasticDepth),
     /// Sum of several inputs.
     Add(Add),
     /// Product, difference, quotient, maximum, minimum or average of several inputs.
@@ -58,6 +60,10 @@ pub enum Op {
     Flatten(Flatten),
     /// To other axes.
     Reshape(Reshape),
+    /// The axes in another order.
+    Permute(Permute),
+    /// A range of one axis.
+    Slice(Slice),
     /// Zeros around an image.
     ZeroPad(ZeroPad),
     /// A user's own op.
@@ -87,11 +93,14 @@ pub const NAMES: &[&str] = &[
     "batch_norm",
     "lrn",
     "dropout",
+    "stochastic_depth",
     "add",
     "merge",
     "concat",
     "flatten",
     "reshape",
+    "permute",
+    "slice",
     "zero_pad",
 ];
 
@@ -111,11 +120,14 @@ impl Op {
             Self::BatchNorm(op) => op,
             Self::Lrn(op) => op,
             Self::Dropout(op) => op,
+            Self::StochasticDepth(op) => op,
             Self::Add(op) => op,
             Self::Merge(op) => op,
             Self::Concat(op) => op,
             Self::Flatten(op) => op,
             Self::Reshape(op) => op,
+            Self::Permute(op) => op,
+            Self::Slice(op) => op,
             Self::ZeroPad(op) => op,
             Self::Custom(op) => op.as_ref(),
         }
@@ -202,6 +214,9 @@ into_op!(
     Merge,
     Concat,
     Flatten,
+    Permute,
+    Slice,
+    StochasticDepth,
     Reshape,
     ZeroPad,
     Input,
