@@ -5,9 +5,11 @@
 //! - [`container`] is the striate file: a safetensors file with documents and a checksum;
 //! - [`digest()`] is a short name for the exact bits of a set of tensors;
 //! - [`layout`] has the order of axes, here and in PyTorch;
-//! - [`npy`] reads and writes NumPy's `.npy` and reads `.npz`;
+//! - [`npy`] reads and writes NumPy's `.npy` and `.npz`;
+//! - [`torch`] reads the files of PyTorch and puts weights into networks by name;
 //! - `native` puts models into striate files;
-//! - [`zip`] reads the archives that `.npz` (and others) are.
+//! - [`FileKind`] says which format a file has;
+//! - [`zip`] reads and writes the archives that `.npz` (and others) are.
 //!
 //! Only `native` knows what a model is. Every reader checks what a file
 //! claims against the size the file has before it allocates for it.
@@ -16,6 +18,7 @@ pub mod atomic;
 pub mod container;
 mod digest;
 mod dtype;
+mod kind;
 pub mod layout;
 mod native;
 pub mod npy;
@@ -23,9 +26,11 @@ pub mod safetensors;
 mod sniff;
 #[cfg(test)]
 mod testing;
+pub mod torch;
 pub mod zip;
 
 pub use container::{Container, ContainerRef, Kind};
 pub use digest::digest;
 pub use dtype::Dtype;
+pub use kind::FileKind;
 pub use safetensors::TensorRef;

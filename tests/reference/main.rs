@@ -6,4 +6,7 @@
 //!
 //! One module for each format or network. A file that is not there is a failure, never a skip.
 
+mod efficientnet;
 mod files;
+mod mnist_cnn;
+mod torch;
