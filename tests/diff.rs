@@ -218,7 +218,9 @@ fn the_order_of_channels_and_the_scale_of_the_input() {
     });
     found(&bgr, "stem", "BGR");
     let mut scaled = Net::default().model();
-    change(&mut scaled, "stem/kernel", |k| Tensor::new(k.dims(), k.data().iter().map(|v| v / 255.0).collect()).unwrap());
+    change(&mut scaled, "stem/kernel", |k| {
+        Tensor::new(k.dims(), k.data().iter().map(|v| v / 255.0).collect()).unwrap()
+    });
     found(&scaled, "stem", "255 times as large");
 }
 
@@ -238,7 +240,9 @@ fn weights_that_differ() {
     assert_eq!(report.weights.iter().filter(|w| w.likeness == Likeness::Differs).count(), 1);
     let mut half = Net::default().model();
     for p in half.params_mut() {
-        p.data.iter_mut().for_each(|v| *v = f32::from_bits((v.to_bits() + 0xFFF + ((v.to_bits() >> 13) & 1)) & !0x1FFF));
+        p.data
+            .iter_mut()
+            .for_each(|v| *v = f32::from_bits((v.to_bits() + 0xFFF + ((v.to_bits() >> 13) & 1)) & !0x1FFF));
     }
     let config = DiffConfig { tolerance: 1e-6, ..DiffConfig::default() };
     let report = diff(&Net::default().model(), &half, None, &config).unwrap();
@@ -278,7 +282,10 @@ fn folded_normalisation() {
         *param(&mut b, "d/kernel").1 = param(&mut a, "d/kernel").1.clone();
         let found = compare(&a, &b);
         assert_eq!(found.equal(), equal, "{found:#?}");
-        assert!(equal || found.guesses[0].what.contains("was 0.00001 when it was folded into B's weights"), "{found:#?}");
+        assert!(
+            equal || found.guesses[0].what.contains("was 0.00001 when it was folded into B's weights"),
+            "{found:#?}"
+        );
     }
 }
 

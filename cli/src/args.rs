@@ -263,9 +263,6 @@ pub struct ConvertArgs {
     pub to: PathBuf,
     #[command(flatten)]
     pub network: NetworkArgs,
-    /// The version of ONNX's operators to write
-    #[arg(long, value_name = "N")]
-    pub opset: Option<i64>,
     /// Overwrite the file if it is there
     #[arg(long, short)]
     pub force: bool,

@@ -23,8 +23,12 @@ pub fn run(args: &DiffArgs) -> Result<ExitCode> {
     }
     let wanted = Wanted { network: &args.network, offline: false };
     let (a, b) = (input::trained(&args.a, &wanted)?, input::trained(&args.b, &wanted)?);
-    let config =
-        DiffConfig { tolerance: args.tolerance, samples: args.samples, seed: args.seed, machine: args.machine.machine()? };
+    let config = DiffConfig {
+        tolerance: args.tolerance,
+        samples: args.samples,
+        seed: args.seed,
+        machine: args.machine.machine()?,
+    };
     let found = diff(&a, &b, samples(args, &a, &b)?.as_ref(), &config)?;
     if args.json {
         out::json(as_json(&found, &a, &b));
@@ -42,7 +46,8 @@ fn samples(args: &DiffArgs, a: &Model, b: &Model) -> Result<Option<Tensor>> {
     let known = a.preprocess.as_ref().or(b.preprocess.as_ref());
     let shape = a.graph().input_shape()?;
     let preprocess = sample::preprocess(known, &args.pixels, shape)?;
-    let all = args.images.iter().map(|path| sample::read(path, preprocess.as_ref(), shape)).collect::<Result<Vec<_>>>()?;
+    let all =
+        args.images.iter().map(|path| sample::read(path, preprocess.as_ref(), shape)).collect::<Result<Vec<_>>>()?;
     let data: Vec<f32> = all.into_iter().flatten().collect();
     Tensor::new(&[&[data.len() / shape.len()], shape.dims()].concat(), data).map(Some)
 }
@@ -85,8 +90,12 @@ impl Report<'_> {
                 let at = pair.gap.map_or("its output has another size".to_string(), |gap| {
                     format!("by {} of its largest value", number(gap.relative()))
                 });
-                let end = output.map_or("of another size".to_string(), |gap| format!("off by {}", number(gap.relative())));
-                format!("They differ: the first layer that deviates is {}, {at}; the outputs are {end} ({on})", names(pair))
+                let end =
+                    output.map_or("of another size".to_string(), |gap| format!("off by {}", number(gap.relative())));
+                format!(
+                    "They differ: the first layer that deviates is {}, {at}; the outputs are {end} ({on})",
+                    names(pair)
+                )
             }
             (None, None) => format!("They differ: the outputs have not the same size ({on})"),
             (Some(gap), None) => format!("They differ: the outputs are off by {} ({on})", number(gap.relative())),
@@ -118,7 +127,9 @@ impl Report<'_> {
         ));
         let (explained, others) = best.others;
         if others > 0 {
-            lines.push(format!("     The same explains {explained} of {others} other layers that deviate by themselves."));
+            lines.push(format!(
+                "     The same explains {explained} of {others} other layers that deviate by themselves."
+            ));
         }
         let more = found.guesses.iter().skip(1);
         lines.extend(more.map(|g| format!("     or: {} (error {} then)", g.what, number(g.after))));
@@ -132,8 +143,10 @@ impl Report<'_> {
         };
         let (wa, wb) = (width(|p| &p.a, "layer of A"), width(|p| &p.b, "layer of B"));
         let wc = width(|p| p.class, "class");
-        let mut lines =
-            vec![format!("{:<wa$}  {:<wb$}  {:<wc$}  {:>8}  {:>8}", "layer of A", "layer of B", "class", "error", "alone")];
+        let mut lines = vec![format!(
+            "{:<wa$}  {:<wb$}  {:<wc$}  {:>8}  {:>8}",
+            "layer of A", "layer of B", "class", "error", "alone"
+        )];
         let mut skipped = false;
         for (i, pair) in layers.iter().enumerate() {
             if !all && !self.matters(i) {
@@ -189,8 +202,12 @@ impl Report<'_> {
             (Likeness::Differs, "other numbers"),
             (Likeness::Sizes, "other sizes"),
         ];
-        let parts: Vec<String> =
-            kinds.iter().map(|(k, text)| (count(*k), text)).filter(|(n, _)| *n > 0).map(|(n, t)| format!("{n} {t}")).collect();
+        let parts: Vec<String> = kinds
+            .iter()
+            .map(|(k, text)| (count(*k), text))
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, t)| format!("{n} {t}"))
+            .collect();
         let mut lines = vec![format!("\nWeights, {} pairs: {}", weights.len(), parts.join(", "))];
         let relative = |w: &&striate::exchange::diff::ParamPair| w.gap.map_or(0.0, |g| g.relative());
         let worst = weights.iter().filter(|w| w.likeness == Likeness::Differs);
@@ -219,7 +236,10 @@ pub fn number(error: f64) -> String {
 fn as_json(found: &Diff, a: &Model, b: &Model) -> Value {
     let finite = |v: f64| if v.is_finite() { json!(v) } else { Value::Null };
     let gap = |gap: &Option<striate::exchange::diff::Gap>| {
-        gap.map_or(Value::Null, |g| json!({ "relative": finite(g.relative()), "max_abs": finite(g.max_abs), "largest": finite(g.largest) }))
+        gap.map_or(
+            Value::Null,
+            |g| json!({ "relative": finite(g.relative()), "max_abs": finite(g.max_abs), "largest": finite(g.largest) }),
+        )
     };
     let layer = |(i, p): (usize, &Pair)| {
         json!({

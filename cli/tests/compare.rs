@@ -53,7 +53,10 @@ fn equal_models() {
     model(&folder, "a.striate", SAME, None);
     model(&folder, "b.striate", SAME, None);
     let text = folder.ok(&["diff", "a.striate", "b.striate"]);
-    assert!(text.starts_with("The same: all layers agree, and the outputs differ by at most 0 of the largest"), "{text}");
+    assert!(
+        text.starts_with("The same: all layers agree, and the outputs differ by at most 0 of the largest"),
+        "{text}"
+    );
     assert!(text.contains("2 random samples; tolerance 1.0e-4"), "{text}");
     assert!(text.contains("Weights, 8 pairs: 8 the same bits"), "{text}");
     let report = json(&folder.ok(&["diff", "a.striate", "b.striate", "--json", "--samples", "3", "--seed", "9"]));
@@ -73,7 +76,10 @@ fn the_layer_to_blame_and_why() {
     assert!(text.starts_with("They differ: the first layer that deviates is 'stem', by "), "{text}");
     assert!(text.contains("\nWhy: padding of 'stem': same in A, [1,1,1,1] in B\n"), "{text}");
     assert!(text.contains("'stem' alone, fed with A's values: error "), "{text}");
-    assert!(text.contains("<- deviates by itself") && text.contains("stem: padding is 0,1,0,1 in A, 1,1,1,1 in B"), "{text}");
+    assert!(
+        text.contains("<- deviates by itself") && text.contains("stem: padding is 0,1,0,1 in A, 1,1,1,1 in B"),
+        "{text}"
+    );
     let out = folder.run(&["diff", "a.striate", "b.striate", "--json"]);
     let report = json(&common::text(&out.stdout));
     assert_eq!((report["equal"].as_bool(), report["first"].as_str()), (Some(false), Some("stem")));
@@ -92,7 +98,10 @@ fn images_and_arrays() {
     let pixels = ["--images", "grey.png", "--scale", "255"];
     let out = folder.run(&[&diff[..], &pixels].concat());
     let text = common::text(&out.stdout);
-    assert!(out.status.code() == Some(1) && text.contains("1 sample given") && text.contains("bias of 'head'"), "{text}");
+    assert!(
+        out.status.code() == Some(1) && text.contains("1 sample given") && text.contains("bias of 'head'"),
+        "{text}"
+    );
     use striate::format::npy::{Array, Numbers};
     Array::new(&[2, 8, 8, 3], Numbers::F32(vec![0.25; 384])).unwrap().write(&folder.file("two.npy")).unwrap();
     let text = common::text(&folder.run(&[&diff[..], &["--images", "two.npy"]].concat()).stdout);
@@ -101,7 +110,10 @@ fn images_and_arrays() {
     assert!(code == 2 && message.contains("does not say how an image") && message.contains("--scale"), "{message}");
     Array::new(&[7, 3], Numbers::F32(vec![0.0; 21])).unwrap().write(&folder.file("odd.npy")).unwrap();
     let (_, message) = folder.fails(&[&diff[..], &["--images", "odd.npy"]].concat());
-    assert!(message.contains("odd.npy") && message.contains("[7, 3]") && message.contains("(None, 8, 8, 3)"), "{message}");
+    assert!(
+        message.contains("odd.npy") && message.contains("[7, 3]") && message.contains("(None, 8, 8, 3)"),
+        "{message}"
+    );
 }
 
 #[test]

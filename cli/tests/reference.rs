@@ -15,7 +15,8 @@ use striate::format::npy::{Array, Numbers};
 const WEIGHTS: &str = "efficientnet-lite0-57934424.pth";
 
 fn reference(name: &str) -> PathBuf {
-    let folder = std::env::var_os("STRIATE_REFERENCE").expect("STRIATE_REFERENCE must be the folder of the reference files");
+    let folder =
+        std::env::var_os("STRIATE_REFERENCE").expect("STRIATE_REFERENCE must be the folder of the reference files");
     let path = PathBuf::from(folder).join(name);
     assert!(path.exists(), "there is no {}", path.display());
     path
@@ -47,7 +48,10 @@ fn the_photos_of_the_readme() {
     let at = all.iter().position(|b| b.0 == "sh" && b.1.iter().any(|line| line.contains("predict efficientnet-lite0")));
     let at = at.expect("README.md shows no photo");
     for name in ["china.jpg", "flower.jpg", "chelsea.png"] {
-        folder.write(&format!("examples/photos/{name}"), std::fs::read(root().join("examples/photos").join(name)).unwrap());
+        folder.write(
+            &format!("examples/photos/{name}"),
+            std::fs::read(root().join("examples/photos").join(name)).unwrap(),
+        );
     }
     let lines = all[at].1.iter().map(|line| line.strip_prefix("cargo run --release -- ").unwrap());
     let printed: String = lines.map(|line| folder.ok(&line.split_whitespace().collect::<Vec<_>>())).collect();
@@ -60,7 +64,13 @@ fn the_photos_of_the_readme() {
 #[test]
 fn five_photos_as_bytes() {
     let folder = with_weights();
-    let photos = [("china", "palace"), ("flower", "daisy"), ("chelsea", "tiger cat"), ("coffee", "espresso"), ("camera", "tripod")];
+    let photos = [
+        ("china", "palace"),
+        ("flower", "daisy"),
+        ("chelsea", "tiger cat"),
+        ("coffee", "espresso"),
+        ("camera", "tripod"),
+    ];
     let mut names = Vec::new();
     for (photo, _) in photos {
         let bytes = std::fs::read(reference(&format!("efficientnet_lite0/ref/{photo}_224x224x3_rgb.u8"))).unwrap();
@@ -69,7 +79,8 @@ fn five_photos_as_bytes() {
         names.push(name);
     }
     let arrays = names.iter().map(String::as_str);
-    let answers = json(&folder.ok(&["predict", "efficientnet-lite0", "--json"].into_iter().chain(arrays).collect::<Vec<_>>()));
+    let answers =
+        json(&folder.ok(&["predict", "efficientnet-lite0", "--json"].into_iter().chain(arrays).collect::<Vec<_>>()));
     for (i, (photo, class)) in photos.iter().enumerate() {
         let logits = std::fs::read(reference(&format!("efficientnet_lite0/ref/{photo}_logits.f32"))).unwrap();
         let logits: Vec<f64> = logits.as_chunks().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))).collect();

@@ -273,8 +273,7 @@ mod tests {
             z = g.add(Add::new(), &[shortcut, y]).unwrap();
         } else {
             y = g.add(Conv2D::new(4, 3).padding(Padding::Same).activation(Activation::Relu), &[x]).unwrap();
-            let f =
-                g.add(Conv2D::new(wide, 3).padding(Padding::Same).activation(Activation::Relu6), &[y]).unwrap();
+            let f = g.add(Conv2D::new(wide, 3).padding(Padding::Same).activation(Activation::Relu6), &[y]).unwrap();
             let shortcut = g.add(Conv2D::new(wide, 1), &[y]).unwrap();
             z = g.add(Add::new(), &[f, shortcut]).unwrap();
         }
@@ -288,14 +287,7 @@ mod tests {
         let (a, b) = (network(false, 4), network(true, 4));
         let (x, y) = (blocks(&a), blocks(&b));
         assert_eq!(names(&a, &x), ["input", "conv2d*+conv2d", "conv2d_1*+conv2d_1", "conv2d_2", "add", "dense*+dense"]);
-        let apart = [
-            "input",
-            "conv2d+re_lu",
-            "conv2d_2+batch_normalization+re_lu6",
-            "conv2d_1",
-            "add",
-            "dense*+dense",
-        ];
+        let apart = ["input", "conv2d+re_lu", "conv2d_2+batch_normalization+re_lu6", "conv2d_1", "add", "dense*+dense"];
         assert_eq!(names(&b, &y), apart.map(|n| n.replace("re_lu6", &b.nodes()[7].name)));
         assert_eq!(pairs((&a, &x), (&b, &y)), (0..6).map(|i| (i, i)).collect::<Vec<_>>());
         assert_eq!(y[1].inputs, [0], "the padding is looked through");
@@ -321,7 +313,9 @@ mod tests {
     #[test]
     fn a_given_name_weighs_more_than_the_place_and_a_counter_nothing() {
         assert!(is_counted("conv2d_12", "Conv2D") && is_counted("Conv_3", "Conv2D") && is_counted("7", "Dense"));
-        assert!(!is_counted("layer1.0.conv1", "Conv2D") && !is_counted("fc", "Dense") && !is_counted("conv_dw", "Conv2D"));
+        assert!(
+            !is_counted("layer1.0.conv1", "Conv2D") && !is_counted("fc", "Dense") && !is_counted("conv_dw", "Conv2D")
+        );
         let chain = |names: &[&str]| {
             let mut g = Graph::new("g");
             let mut x = g.input([6, 6, 4]).unwrap();

@@ -31,12 +31,7 @@ impl std::fmt::Display for Origin {
 }
 
 /// The samples `[n, ...]` for both models.
-pub(super) fn choose(
-    a: &Model,
-    b: &Model,
-    given: Option<&Tensor>,
-    config: &DiffConfig,
-) -> Result<(Tensor, Origin)> {
+pub(super) fn choose(a: &Model, b: &Model, given: Option<&Tensor>, config: &DiffConfig) -> Result<(Tensor, Origin)> {
     let (shape, other) = (a.graph().input_shape()?, b.graph().input_shape()?);
     if shape.len() != other.len() {
         return Err(Error::shape(format!("A takes samples of shape {shape}, B of shape {other}: nothing fits both"))

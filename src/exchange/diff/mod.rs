@@ -325,7 +325,8 @@ impl<'a> Sessions<'a> {
             self.run_b.look(x, batch)?;
             let here = Gap::between(&self.run_a.output(), &self.run_b.output());
             output = Some(output.map_or(here, |before| merge(before, here)));
-            let gap = |p: &Point<'_>| Ok(Gap::between(self.value_a(p.node_a())?.data(), self.value_b(p.node_b())?.data()));
+            let gap =
+                |p: &Point<'_>| Ok(Gap::between(self.value_a(p.node_a())?.data(), self.value_b(p.node_b())?.data()));
             by_chunk.push(points.iter().map(gap).collect::<Result<_>>()?);
         }
         let output = output.ok_or_else(|| Error::argument("there are no samples to compare on"))?;
@@ -333,7 +334,8 @@ impl<'a> Sessions<'a> {
         let gaps: Vec<Option<Gap>> = (0..points.len()).map(all).collect();
         let error = |gap: &Option<Gap>| gap.map_or(f64::INFINITY, |g| g.relative());
         let first = gaps.iter().position(|gap| !(error(gap) <= tolerance)).map(|point| {
-            let worst = (0..by_chunk.len()).max_by(|i, j| error(&by_chunk[*i][point]).total_cmp(&error(&by_chunk[*j][point])));
+            let worst =
+                (0..by_chunk.len()).max_by(|i, j| error(&by_chunk[*i][point]).total_cmp(&error(&by_chunk[*j][point])));
             (point, worst.unwrap_or(0))
         });
         Ok(Measured { output, gaps, first })

@@ -22,10 +22,7 @@ pub(super) fn unequal(a: &Op, b: &Op) -> Vec<(String, Json, Json)> {
     let mut keys: Vec<&String> = a.keys().chain(b.keys().filter(|k| !a.contains_key(*k))).collect();
     keys.retain(|key| !TRAINING.contains(&key.as_str()));
     let of = |fields: &Map<String, Json>, key: &str| fields.get(key).cloned().unwrap_or(Json::Null);
-    keys.into_iter()
-        .map(|key| (key.clone(), of(&a, key), of(&b, key)))
-        .filter(|(_, a, b)| !same(a, b))
-        .collect()
+    keys.into_iter().map(|key| (key.clone(), of(&a, key), of(&b, key))).filter(|(_, a, b)| !same(a, b)).collect()
 }
 
 // `3` stands for `[3, 3]`.

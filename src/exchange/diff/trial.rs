@@ -80,9 +80,8 @@ impl Case {
     fn new(run: &Sessions<'_>, point: &Point<'_>, batch: usize, twins: &BTreeMap<usize, usize>) -> Result<Self> {
         let graph = run.a.graph();
         let sources = sources(point, twins);
-        let batch_of = |node: &usize| {
-            Ok(Batch { shape: graph.nodes()[*node].shape, data: run.value_a(*node)?.into_data() })
-        };
+        let batch_of =
+            |node: &usize| Ok(Batch { shape: graph.nodes()[*node].shape, data: run.value_a(*node)?.into_data() });
         let b = Piece::of(run.b, point.b, point.from.1, point.at.1);
         Ok(Self {
             feed: fitted(sources.iter().map(batch_of).collect::<Result<_>>()?, &b),
@@ -106,7 +105,10 @@ impl Case {
         match change {
             Change::B(piece) => self.error(piece, &self.feed),
             Change::A(piece) => {
-                let (x, y) = (piece.run(&self.feed, self.batch, &self.machine), self.b.run(&self.feed, self.batch, &self.machine));
+                let (x, y) = (
+                    piece.run(&self.feed, self.batch, &self.machine),
+                    self.b.run(&self.feed, self.batch, &self.machine),
+                );
                 let gap = x.ok().zip(y.ok()).and_then(|(x, y)| Gap::between(&x.data, &y.data));
                 gap.map_or(f64::INFINITY, |gap| gap.relative())
             }

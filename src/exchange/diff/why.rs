@@ -142,7 +142,8 @@ fn bias(a: &Piece, b: &Piece, all: &mut Vec<Hypothesis>) {
         let (of_a, of_b) = (&a.acts[i], &b.acts[j]);
         let find = |act: &Act| act.params.iter().find(|p| p.0 == "bias").cloned();
         let (here, there) = (find(of_b), find(of_a));
-        let zero = |p: &Option<(String, Vec<usize>, Vec<f32>)>| p.as_ref().is_none_or(|p| p.2.iter().all(|v| *v == 0.0));
+        let zero =
+            |p: &Option<(String, Vec<usize>, Vec<f32>)>| p.as_ref().is_none_or(|p| p.2.iter().all(|v| *v == 0.0));
         let (piece, what) = if zero(&here) && !zero(&there) {
             let Some(op) = with_field(&of_b.op, "bias", &Json::Null) else { continue };
             let change = |act: &mut Act| {
@@ -220,7 +221,8 @@ fn epsilons(a: &Piece, b: &Piece, all: &mut Vec<Hypothesis>) {
         for epsilon in [1e-3, 1e-5, 1e-4, 1e-6, 0.0].into_iter().filter(|e| *e != norm.epsilon) {
             let piece = with_act(a, i, |act| act.op = norm.clone().epsilon(epsilon).into());
             let (layer, now) = (&act.layer, norm.epsilon);
-            let what = format!("epsilon of '{layer}' is {now} in A, and was {epsilon} when it was folded into B's weights");
+            let what =
+                format!("epsilon of '{layer}' is {now} in A, and was {epsilon} when it was folded into B's weights");
             all.push(Hypothesis { key: format!("folded {epsilon}"), what, rank: USUAL, change: Change::A(piece) });
         }
     }
@@ -352,7 +354,9 @@ const VALUES: [(&str, fn(&mut [f32])); 9] = [
     ("numbers from 0 to 1 where A's go from -1 to 1", |x| x.iter_mut().for_each(|v| *v = (*v + 1.0) / 2.0)),
     ("numbers from -1 to 1 where A's go from 0 to 255", |x| x.iter_mut().for_each(|v| *v = *v / 127.5 - 1.0)),
     ("numbers from 0 to 255 where A's go from -1 to 1", |x| x.iter_mut().for_each(|v| *v = (*v + 1.0) * 127.5)),
-    ("ImageNet's mean and deviation taken off where A's go from 0 to 1", |x| imagenet(x, |v, mean, std| (v - mean) / std)),
+    ("ImageNet's mean and deviation taken off where A's go from 0 to 1", |x| {
+        imagenet(x, |v, mean, std| (v - mean) / std)
+    }),
     ("numbers from 0 to 1 where A's have ImageNet's mean and deviation taken off", |x| {
         imagenet(x, |v, mean, std| v * std + mean);
     }),
