@@ -64,7 +64,7 @@ pub(super) fn role(op: &Op) -> Role {
         Op::BatchNorm(_) => Role::Norm,
         Op::Activation(a) if a.function == Activation::Linear => Role::Passive,
         Op::Activation(_) => Role::Act,
-        Op::ZeroPad(_) => Role::Passive,
+        Op::ZeroPad(_) | Op::Permute(_) => Role::Passive,
         _ if op.rule().is_view(Mode::Infer) => Role::Passive,
         _ => Role::Main,
     }
