@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use striate::conv::{Finish, Fused, Geometry, Machine, Pass, Work, algorithms, choose, reference};
-use striate::parallel::Pool;
+use striate::parallel::{Pool, Team};
 use striate::rng::Rng;
 use striate::simd::Isa;
 
@@ -174,6 +174,31 @@ fn activations_are_fused_alike_everywhere() {
                     assert!(bits(&got) == bits(&want), "{g}: {name} {isa} {fused:?}");
                 }
             }
+        }
+    }
+}
+
+// A transposed convolution is computed by the gradient to the input, with bias and activation.
+#[test]
+fn a_gradient_to_the_input_is_finished_too() {
+    for text in ["n2 h5 w6 ic20 oc4 k3 s2 psame", "n2 h5 w5 ic20 oc20 k3 g20", "n1 h7 w8 ic3 oc5 k2 s3 g1"] {
+        let g: Geometry = text.parse().unwrap();
+        let numbers = Numbers::of(&g);
+        let bias: Vec<f32> = (0..g.ic).map(|c| c as f32 / 8.0 - 0.75).collect();
+        for (name, isa) in algorithms().into_iter().flat_map(|n| Isa::all().into_iter().map(move |i| (n, i))) {
+            let machine = Machine { isa, threads: 1 };
+            let Ok(choice) = choose(&g, Pass::BackwardInput, machine, Some(name)) else { continue };
+            let run = |finish| {
+                let (mut out, mut scratch) = (vec![f32::NAN; g.x_len()], vec![f32::NAN; choice.kernel.work()]);
+                let inputs = numbers.inputs(Pass::BackwardInput);
+                let work = Work { inputs, out: &mut out, finish, scratch: &mut scratch };
+                choice.kernel.run(Team::solo(), work);
+                out
+            };
+            let plain = run(Finish::default());
+            let finished = run(Finish { bias: &bias, fused: Fused::Relu });
+            let want: Vec<f32> = plain.iter().enumerate().map(|(i, x)| (x + bias[i % g.ic]).max(0.0)).collect();
+            assert!(bits(&finished) == bits(&want), "{g}: {name} {isa}");
         }
     }
 }

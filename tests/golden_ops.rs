@@ -1,10 +1,14 @@
-//! The ops against Keras 3 on TensorFlow: outputs, gradients and moving statistics from `golden/make_ops.py`.
+//! The ops against Keras 3 on TensorFlow: outputs, gradients and moving statistics from `golden/make_ops.py` and
+//! `golden/make_spatial.py`.
 
 use serde::Deserialize;
 use serde_json::Value;
 use striate::Shape;
 use striate::ops::check::{Numbers, Options, relative, run};
-use striate::ops::{Activation, Add, BatchNorm, Concat, Flatten, GlobalPool, Lrn, Mode, Pool1D, Pool2D, Rule, ZeroPad};
+use striate::ops::{
+    Activation, AdaptivePool2D, Add, BatchNorm, Concat, ConvTranspose2D, Flatten, GlobalPool, Lrn, Mode, Pool1D,
+    Pool2D, Rule, SeparableConv2D, Upsample2D, ZeroPad,
+};
 
 #[derive(Deserialize)]
 struct Golden {
@@ -34,14 +38,18 @@ impl Case {
         }
         let read = match self.op.as_str() {
             "Activation" => read::<Activation>,
+            "AdaptivePool2D" => read::<AdaptivePool2D>,
             "Add" => read::<Add>,
             "BatchNorm" | "BatchNorm (inference)" => read::<BatchNorm>,
             "Concat" => read::<Concat>,
+            "ConvTranspose2D" => read::<ConvTranspose2D>,
             "Flatten" => read::<Flatten>,
             "GlobalPool" => read::<GlobalPool>,
             "Lrn" => read::<Lrn>,
             "Pool1D" => read::<Pool1D>,
             "Pool2D" => read::<Pool2D>,
+            "SeparableConv2D" => read::<SeparableConv2D>,
+            "Upsample2D" => read::<Upsample2D>,
             "ZeroPad" => read::<ZeroPad>,
             other => panic!("no op {other}"),
         };
@@ -64,11 +72,13 @@ impl Case {
 
 #[test]
 fn outputs_and_gradients_are_those_of_keras() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/ops.json");
-    let golden: Golden = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    assert!(golden.cases.len() >= 35, "{} cases", golden.cases.len());
-    for case in golden.cases {
-        let difference = case.difference();
-        assert!(difference < 3e-6, "{} {} on {:?}: {difference:e}", case.op, case.config, case.shapes);
+    for (file, count) in [("ops", 35), ("spatial", 19)] {
+        let path = format!("{}/golden/{file}.json", env!("CARGO_MANIFEST_DIR"));
+        let golden: Golden = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        assert!(golden.cases.len() >= count, "{file}: {} cases", golden.cases.len());
+        for case in golden.cases {
+            let difference = case.difference();
+            assert!(difference < 3e-6, "{} {} on {:?}: {difference:e}", case.op, case.config, case.shapes);
+        }
     }
 }

@@ -6,8 +6,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use striate::conv::Padding;
 use striate::ops::{
-    Activation, AdaptivePool2D, Add, BatchNorm, Concat, Dropout, Flatten, GlobalPool, Lrn, Merge, MergeKind, Permute,
-    Pool1D, Pool2D, PoolKind, Reshape, Slice, StochasticDepth, ZeroPad,
+    Activation, AdaptivePool2D, Add, Affine, BatchNorm, Concat, ConvTranspose2D, Dropout, Flatten, GlobalPool,
+    GroupNorm, LayerNorm, Lrn, Merge, MergeKind, PRelu, Pad2D, PadMode, Permute, Pool1D, Pool2D, PoolKind, Reshape,
+    SeparableConv2D, Slice, StochasticDepth, Upsample2D, ZeroPad,
 };
 
 fn there_and_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(op: &T) {
@@ -26,9 +27,21 @@ fn what_is_written_is_read_again() {
     there_and_back(&Pool1D::min(3).stride(2).padding(Padding::Same).count_padding(true));
     there_and_back(&Pool2D::max(3).dilation(2));
     there_and_back(&AdaptivePool2D::max([6, 7]));
+    let up = ConvTranspose2D::new(4, [3, 2]).stride(2).padding(Padding::Same);
+    there_and_back(&up);
+    there_and_back(&up.output_padding([1, 0]).dilation(2).groups(2).no_bias());
+    there_and_back(&SeparableConv2D::new(4, 3).stride(2).dilation([1, 2]).multiplier(2).no_bias());
+    there_and_back(&Upsample2D::nearest([2, 3]));
+    there_and_back(&Upsample2D::bilinear(1).to([8, 9]).align_corners(true));
     there_and_back(&GlobalPool::average());
     there_and_back(&GlobalPool::max().keep_dims(true));
     there_and_back(&BatchNorm::default().momentum(0.9));
+    there_and_back(&BatchNorm::default().center(false).scale(false));
+    there_and_back(&LayerNorm::over(2).epsilon(1e-6).scale(false));
+    there_and_back(&GroupNorm::new(8).center(false));
+    there_and_back(&Affine::layer_scale(1e-6));
+    [PRelu::channel(), PRelu::one(), PRelu::element()].iter().for_each(there_and_back);
+    there_and_back(&Pad2D::new([1, 2, 3, 4]).mode(PadMode::Constant(-0.1)));
     there_and_back(&Lrn::new(3).average(true));
     there_and_back(&Dropout::new(0.1));
     there_and_back(&Add::new());
@@ -48,7 +61,10 @@ fn what_is_written_is_read_again() {
 fn short_forms_get_their_defaults() {
     let pool: Pool2D = serde_json::from_str(r#"{"kind":"max","window":[2,2]}"#).unwrap();
     assert_eq!(pool, Pool2D::max(2));
-    assert_eq!(serde_json::from_str::<BatchNorm>("{}").unwrap(), BatchNorm { momentum: 0.99, epsilon: 1e-3 });
+    assert_eq!(
+        serde_json::from_str::<BatchNorm>("{}").unwrap(),
+        BatchNorm { momentum: 0.99, epsilon: 1e-3, center: true, scale: true }
+    );
     assert_eq!(serde_json::from_str::<Lrn>(r#"{"size":5}"#).unwrap(), Lrn::default());
     let e = serde_json::from_str::<Activation>(r#""rleu""#).unwrap_err();
     assert!(e.to_string().contains("did you mean 'relu'"), "{e}");

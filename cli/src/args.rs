@@ -56,6 +56,26 @@ pub struct MachineArgs {
     pub threads: usize,
 }
 
+/// The size of a network of `striate models`.
+#[derive(Debug, Default, Clone, Copy, Args)]
+pub struct SizeArgs {
+    /// Build the network for this input: height, width and channels, such as 64x64x3 [default: its own]
+    #[arg(long, value_name = "HxWxC", value_parser = size)]
+    pub input_size: Option<[usize; 3]>,
+    /// Build the network for so many classes [default: those of the data; without data, its own]
+    #[arg(long, value_name = "N")]
+    pub classes: Option<usize>,
+}
+
+fn size(text: &str) -> Result<[usize; 3], String> {
+    let sides: Option<Vec<usize>> = text.split(['x', ',']).map(|side| side.trim().parse().ok()).collect();
+    match sides.as_deref() {
+        Some([h, w, c]) if h.min(w).min(c) > &0 => Ok([*h, *w, *c]),
+        Some([h, w]) if h.min(w) > &0 => Ok([*h, *w, 3]),
+        _ => Err("give height, width and channels, such as 224x224x3 or 28x28x1".into()),
+    }
+}
+
 const TRAIN_EXAMPLES: &str = "\
 Examples:
   5 epochs of a small network that Keras users know:
@@ -66,8 +86,8 @@ Examples:
   A network as a text file, to be changed and trained:
     striate summary keras-mnist --toml > net.toml
     striate train mnist --model net.toml
-  Your own images, in a sub-folder for each class:
-    striate train photos --model net.toml --validate test
+  Your own images, in a sub-folder for each class; the network is built for as many classes:
+    striate train photos --model resnet-18 --input-size 64x64x3 --validate test
   Go on after Ctrl-C, a crash or a power cut:
     striate train --resume runs/mnist-1
 
@@ -82,6 +102,8 @@ pub struct TrainArgs {
     /// The network: a name from `striate models`, or a TOML file
     #[arg(long, short, value_name = "NAME|FILE", default_value = "keras-mnist")]
     pub model: String,
+    #[command(flatten)]
+    pub size: SizeArgs,
     /// Passes over the training set [default: what the network's settings say, as for all without a default here]
     #[arg(long, short, value_name = "N")]
     pub epochs: Option<u32>,
@@ -120,7 +142,7 @@ pub struct TrainArgs {
     #[arg(long, short, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Go on with the run in this folder; it ends with the same bits as a run that was never stopped
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "out", "seed", "batch_size", "optimizer", "learning_rate", "schedule", "loss", "early_stopping", "validate", "limit"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "input_size", "classes", "out", "seed", "batch_size", "optimizer", "learning_rate", "schedule", "loss", "early_stopping", "validate", "limit"])]
     pub resume: Option<PathBuf>,
     /// Seconds between two checkpoints
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
@@ -344,6 +366,8 @@ pub struct SummaryArgs {
     pub model: String,
     #[command(flatten)]
     pub network: NetworkArgs,
+    #[command(flatten)]
+    pub size: SizeArgs,
     /// Print the network as a TOML file that `train --model` takes
     #[arg(long, conflicts_with = "json")]
     pub toml: bool,
@@ -356,6 +380,8 @@ pub struct SummaryArgs {
 pub struct CheckArgs {
     /// A name from `striate models`, a TOML file, a model file or a run folder
     pub model: String,
+    #[command(flatten)]
+    pub size: SizeArgs,
     /// Weights and inputs of each layer to try by finite differences
     #[arg(long, value_name = "N", default_value_t = 24)]
     pub samples: usize,

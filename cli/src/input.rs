@@ -10,7 +10,7 @@ use striate::train::FitConfig;
 use striate::zoo::{self, Recipe};
 use striate::{Error, ErrorKind, Model, Result};
 
-use crate::args::{MachineArgs, NetworkArgs};
+use crate::args::{MachineArgs, NetworkArgs, SizeArgs};
 use crate::run_folder::{CHECKPOINT, MODEL};
 use crate::{fetch, out};
 
@@ -37,11 +37,28 @@ pub fn data(name: &str, resize: Option<&Preprocess>) -> Result<Split> {
     })
 }
 
+impl SizeArgs {
+    /// What is asked of a network of the zoo.
+    pub fn options(&self) -> zoo::Options {
+        zoo::Options { input: self.input_size, classes: self.classes }
+    }
+}
+
+/// The entry of the zoo that a name stands for; a file goes before it.
+pub fn entry(name: &str) -> Option<&'static zoo::Entry> {
+    zoo::entry(name).ok().filter(|_| !Path::new(name).is_file())
+}
+
 /// A network with its settings, by name or TOML file.
-pub fn recipe(name: &str) -> Result<Recipe> {
+pub fn recipe(name: &str, options: &zoo::Options) -> Result<Recipe> {
     let path = Path::new(name);
     if !name.ends_with(".toml") && !path.is_file() {
-        return zoo::recipe(name);
+        return zoo::build(name, options);
+    }
+    if *options != zoo::Options::default() {
+        return Err(Error::argument(format!("{name} is a file, which says its input and classes itself")).with_help(
+            "change `input` and the last layer in it; --input-size and --classes are for `striate models`",
+        ));
     }
     let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, "read", &e))?;
     Recipe::from_toml(&text).map_err(|e| e.within(path.display()))
@@ -154,12 +171,16 @@ pub fn list(names: &[String]) -> String {
 }
 
 /// A model by zoo name (with fresh weights), TOML file, model file of any format or run folder.
-pub fn any_model(name: &str, seed: u64, network: &NetworkArgs) -> Result<Model> {
+pub fn any_model(name: &str, seed: u64, network: &NetworkArgs, options: &zoo::Options) -> Result<Model> {
     let path = Path::new(name);
     if path.is_dir() || (path.is_file() && !name.ends_with(".toml")) {
+        if *options != zoo::Options::default() {
+            return Err(Error::argument(format!("{name} has its weights, and so its input and classes"))
+                .with_help("--input-size and --classes are for the networks of `striate models`"));
+        }
         return trained(name, &Wanted { network, offline: true });
     }
-    let recipe = recipe(name).map_err(|e| match e.help() {
+    let recipe = recipe(name, options).map_err(|e| match e.help() {
         Some(help) if !name.ends_with(".toml") => {
             let help = format!("{help}; or give a file that exists");
             Error::new(e.kind(), e.message()).with_help(help)

@@ -165,7 +165,10 @@ fn how_an_image_becomes_the_input() {
     let y = model.predict(&striate::Tensor::new(&[1, 6, 6, 3], x.clone()).unwrap()).unwrap();
     let powers: Vec<f64> = y.data().iter().map(|v| f64::from(*v).exp()).collect();
     let expect = |class: usize| powers[class] / powers.iter().sum::<f64>();
-    Array::new(&[2, 3, 6, 6], Numbers::F32([x.clone(), x.clone()].concat())).unwrap().write(&folder.file("nchw.npy")).unwrap();
+    Array::new(&[2, 3, 6, 6], Numbers::F32([x.clone(), x.clone()].concat()))
+        .unwrap()
+        .write(&folder.file("nchw.npy"))
+        .unwrap();
     Array::new(&[6, 6, 3], Numbers::U8(vec![51; 108])).unwrap().write(&folder.file("bytes.npy")).unwrap();
     for args in [
         &["grey.png", "--scale", "255"][..],

@@ -13,7 +13,7 @@
 //! performance convolutional neural networks for document processing", 2006.
 
 use super::reference::Real;
-use super::{Finish, Geometry, Kernel, Machine, Pass, Work};
+use super::{Geometry, Kernel, Machine, Pass, Work};
 use crate::gemm::Product;
 use crate::parallel::Team;
 use crate::simd::Isa;
@@ -157,7 +157,7 @@ impl Kernel for Lowered {
     }
 
     fn run(&self, team: Team, work: Work<'_>) {
-        let Work { inputs: [a, b], out, finish: Finish { bias, fused }, scratch } = work;
+        let Work { inputs: [a, b], out, finish, scratch } = work;
         let (a_len, b_len) = match self.pass {
             Pass::Forward => (self.one.x_len() * self.n, self.one.w_len()),
             Pass::BackwardInput => (self.one.y_len() * self.n, self.one.w_len()),
@@ -167,12 +167,12 @@ impl Kernel for Lowered {
         match self.pass {
             Pass::Forward => {
                 self.forward(team, inputs, out, scratch);
-                for pixel in out.chunks_exact_mut(self.one.oc) {
-                    pixel.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
-                    pixel.iter_mut().for_each(|y| *y = fused.apply(*y));
-                }
+                finish.apply(out, self.one.oc);
             }
-            Pass::BackwardInput => self.backward_input(team, inputs, out, scratch),
+            Pass::BackwardInput => {
+                self.backward_input(team, inputs, out, scratch);
+                finish.apply(out, self.one.ic);
+            }
             Pass::BackwardWeights => self.backward_weights(team, inputs, out, scratch),
         }
     }
@@ -181,7 +181,7 @@ impl Kernel for Lowered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conv::reference;
+    use crate::conv::{Finish, reference};
 
     fn numbers(len: usize, seed: usize) -> Vec<f64> {
         (0..len).map(|i| ((i * 37 + seed * 11) % 23) as f64 - 11.0).collect()

@@ -91,13 +91,23 @@ pub struct Machine {
     pub threads: usize,
 }
 
-/// What happens to each output of a forward pass before it is written.
+/// What happens to each output of a pass before it is written.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Finish<'a> {
-    /// Added first; one number for each output channel, or empty.
+    /// Added first; one number for each channel of what is written, or empty.
     pub bias: &'a [f32],
     /// Applied last.
     pub fused: Fused,
+}
+
+impl Finish<'_> {
+    // Finishes what a pass has written, pixel by pixel.
+    fn apply(&self, out: &mut [f32], channels: usize) {
+        for pixel in out.chunks_exact_mut(channels) {
+            pixel.iter_mut().zip(self.bias).for_each(|(y, b)| *y += b);
+            pixel.iter_mut().for_each(|y| *y = self.fused.apply(*y));
+        }
+    }
 }
 
 /// What a kernel works on.
@@ -106,7 +116,7 @@ pub struct Work<'a> {
     pub inputs: [&'a [f32]; 2],
     /// `y`, `dx` or `dw`; all of it is written.
     pub out: &'a mut [f32],
-    /// For forward alone.
+    /// For forward and, where a transposed convolution is computed by it, backward_input.
     pub finish: Finish<'a>,
     /// At least [`Kernel::work`] numbers; their content does not matter.
     pub scratch: &'a mut [f32],

@@ -9,7 +9,7 @@
 //! value (M11). It is the oracle of the tests, the fallback of [`super::choose`], and the explanation of the rest.
 //! Each sum starts at 0 and runs over `kh`, `kw`, `c` in this order with fused multiply-adds.
 
-use super::{Finish, Geometry, Kernel, Pass, Work};
+use super::{Geometry, Kernel, Pass, Work};
 use crate::parallel::Team;
 
 /// A number that a formula can be computed in.
@@ -138,13 +138,16 @@ impl Kernel for Reference {
     }
 
     fn run(&self, _: Team, work: Work<'_>) {
-        let Work { inputs: [a, b], out, finish: Finish { bias, fused }, .. } = work;
+        let Work { inputs: [a, b], out, finish, .. } = work;
         match self.pass {
             Pass::Forward => {
-                forward(&self.g, a, b, bias, out);
-                out.iter_mut().for_each(|y| *y = fused.apply(*y));
+                forward(&self.g, a, b, &[], out);
+                finish.apply(out, self.g.oc);
             }
-            Pass::BackwardInput => backward_input(&self.g, a, b, out),
+            Pass::BackwardInput => {
+                backward_input(&self.g, a, b, out);
+                finish.apply(out, self.g.ic);
+            }
             Pass::BackwardWeights => backward_weights(&self.g, a, b, out),
         }
     }

@@ -190,7 +190,7 @@ impl Conv2D {
     }
 
     fn layer(&self, n: usize, x: Shape) -> Result<Layer> {
-        Ok(Layer { geometry: self.geometry(n, x)?, bias: self.bias, activation: self.activation })
+        Ok(Layer { geometry: self.geometry(n, x)?, adjoint: false, bias: self.bias, activation: self.activation })
     }
 }
 
@@ -219,7 +219,8 @@ impl Rule for Conv2D {
         let [kh, kw] = self.kernel;
         let icg = x.first().map_or(1, Shape::channels) / self.groups.max(1);
         let fans = (kh * kw * icg, kh * kw * self.filters);
-        params(vec![kh, kw, icg, self.filters], fans, self.kernel_init, self.bias.then_some(self.bias_init))
+        let bias = self.bias.then_some(self.bias_init);
+        params(vec![kh, kw, icg, self.filters], self.filters, fans, self.kernel_init, bias)
     }
 
     fn mul_adds(&self, x: &[Shape], y: Shape) -> u64 {

@@ -1,15 +1,15 @@
-//! What Conv2D, Conv1D and Dense share: a convolution with bias and activation, compiled into a step.
+//! What Conv2D, Conv1D, Dense and ConvTranspose2D share: a convolution with bias and activation, compiled into a step.
 //!
 //! ```text
 //! forward    y  = f(conv(x, w) + b)                  in one pass: the activation is applied as y is written
 //! backward   dz = dy f'(y), db = sum of dz           in one pass over dy
 //!            dx = conv(dz, w turned), dw = x with dz
 //! ```
+//!
+//! In a transposed convolution, the adjoint of the convolution, the roles of `x` and `y` are exchanged.
 
 use super::{Activation, Compiled, Ctx, Io, Mode, Needs, ParamSpec, Step, Twin};
-use crate::conv::{
-    BiasGradient, Choice, Finish, Fused, Geometry, Kernel, Machine, Pass, Work, choose, reference::forward as literal,
-};
+use crate::conv::{BiasGradient, Choice, Finish, Fused, Geometry, Kernel, Machine, Pass, Work, choose, reference};
 use crate::error::{Error, Result};
 use crate::init::Init;
 
@@ -31,10 +31,20 @@ fn fused(activation: Activation) -> Option<Fused> {
     }
 }
 
+/// The activation as a layer applies it itself.
+pub(super) fn must_fuse(activation: Activation) -> Result<Fused> {
+    fused(activation).ok_or_else(|| {
+        Error::argument(format!("activation {activation:?} is not fused into this layer"))
+            .with_help("make it a layer of its own behind a linear one; the plan does so by itself")
+    })
+}
+
 /// A convolution as an op asks for it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layer {
     pub geometry: Geometry,
+    /// Whether the layer is the adjoint of the convolution: it reads its `y` and writes its `x`.
+    pub adjoint: bool,
     pub bias: bool,
     pub activation: Activation,
 }
@@ -42,10 +52,7 @@ pub(super) struct Layer {
 impl Layer {
     /// The step of this layer.
     pub fn compile(&self, ctx: &Ctx<'_>) -> Result<Compiled> {
-        let fused = fused(self.activation).ok_or_else(|| {
-            Error::argument(format!("activation {:?} is not fused into this layer", self.activation))
-                .with_help("make it a layer of its own behind a linear one; the plan does so by itself")
-        })?;
+        let fused = must_fuse(self.activation)?;
         let train = ctx.mode == Mode::Train;
         let machine = Machine { isa: ctx.isa, threads: ctx.threads };
         let mut notes = Vec::new();
@@ -53,34 +60,63 @@ impl Layer {
             if !wanted {
                 return Ok(None);
             }
-            let choice = choose(&self.geometry, pass, machine, ctx.algorithm)?;
+            let choice = choose(&self.geometry, self.engine(pass), machine, ctx.algorithm)?;
             notes.push(note(pass, &choice));
             Ok(Some(choice.kernel))
         };
         let forward = pick(Pass::Forward, true)?;
         let input = pick(Pass::BackwardInput, train && ctx.needs_dx.first() == Some(&true))?;
         let weights = pick(Pass::BackwardWeights, train)?;
-        let columns = BiasGradient::new(self.geometry.y_len(), self.geometry.oc, fused, ctx.isa);
+        let (len, channels) = self.output();
+        let columns = BiasGradient::new(len, channels, fused, ctx.isa);
         let kernels = [&forward, &input, &weights].into_iter().flatten().map(|kernel| kernel.work());
         let work = kernels.chain(train.then(|| columns.work())).max().unwrap_or(0);
         let needs = Needs { x: train, y: train && fused != Fused::Linear };
-        let step = Box::new(Convolve { forward, input, weights, columns, fused, bias: self.bias, work });
+        let (adjoint, bias) = (self.adjoint, self.bias);
+        let step = Box::new(Convolve { forward, input, weights, columns, fused, adjoint, bias, work });
         Ok(Compiled { step, needs, saved: Vec::new(), work, notes })
+    }
+
+    // The pass of the engine that computes this pass of the layer.
+    fn engine(&self, pass: Pass) -> Pass {
+        match (self.adjoint, pass) {
+            (true, Pass::Forward) => Pass::BackwardInput,
+            (true, Pass::BackwardInput) => Pass::Forward,
+            _ => pass,
+        }
+    }
+
+    // Length and channels of the output.
+    fn output(&self) -> (usize, usize) {
+        let g = &self.geometry;
+        if self.adjoint { (g.x_len(), g.ic) } else { (g.y_len(), g.oc) }
     }
 
     /// The formula in f64.
     pub fn twin(&self, t: &Twin<'_>) -> Vec<f64> {
-        let mut y = vec![0.0; self.geometry.y_len()];
-        let bias = if self.bias { t.w[1] } else { &[] };
-        literal(&self.geometry, t.x[0], t.w[0], bias, &mut y);
-        y.iter_mut().for_each(|y| *y = activate(self.activation, *y));
+        let (len, channels) = self.output();
+        let mut y = vec![0.0; len];
+        if self.adjoint {
+            reference::backward_input(&self.geometry, t.x[0], t.w[0], &mut y);
+        } else {
+            reference::forward(&self.geometry, t.x[0], t.w[0], &[], &mut y);
+        }
+        for (i, y) in y.iter_mut().enumerate() {
+            let bias = if self.bias { t.w[1][i % channels] } else { 0.0 };
+            *y = activate(self.activation, *y + bias);
+        }
         y
     }
 }
 
-/// The kernel and, if wanted, the bias; `dims` are those of the kernel.
-pub(super) fn params(dims: Vec<usize>, fans: (usize, usize), init: Init, bias: Option<Init>) -> Vec<ParamSpec> {
-    let units = dims.last().copied().unwrap_or(1);
+/// The kernel and, if wanted, the bias; `dims` are those of the kernel, `units` those of the bias.
+pub(super) fn params(
+    dims: Vec<usize>,
+    units: usize,
+    fans: (usize, usize),
+    init: Init,
+    bias: Option<Init>,
+) -> Vec<ParamSpec> {
     let kernel = ParamSpec { name: "kernel", dims, init, fans, trainable: true };
     let bias = bias.map(|init| ParamSpec { name: "bias", dims: vec![units], init, fans, trainable: true });
     [kernel].into_iter().chain(bias).collect()
@@ -110,6 +146,7 @@ struct Convolve {
     weights: Option<Box<dyn Kernel>>,
     columns: BiasGradient,
     fused: Fused,
+    adjoint: bool,
     bias: bool,
     work: usize,
 }
@@ -144,7 +181,8 @@ impl Step for Convolve {
             let (y, db) = (y.as_deref().unwrap_or(&[]), db.as_deref_mut().unwrap_or(&mut []));
             self.columns.run(io.team, &mut io.dy_mut(), y, db, scratch);
             let (x, dy, w, finish) = (io.x(0), io.dy(), io.w(0), Finish::default());
-            self.pass(io, &self.weights, Work { inputs: [&x, &dy], out: &mut io.dw(0), finish, scratch });
+            let inputs = if self.adjoint { [&*dy, &*x] } else { [&*x, &*dy] };
+            self.pass(io, &self.weights, Work { inputs, out: &mut io.dw(0), finish, scratch });
             if let Some(mut dx) = io.dx(0) {
                 self.pass(io, &self.input, Work { inputs: [&dy, &w], out: &mut dx, finish, scratch });
             }

@@ -106,7 +106,7 @@ impl Dense {
         let [x] = x else {
             return Err(Error::shape(format!("Dense takes one input, not {}", x.len())));
         };
-        Ok(Layer { geometry: self.geometry(n, *x)?, bias: self.bias, activation: self.activation })
+        Ok(Layer { geometry: self.geometry(n, *x)?, adjoint: false, bias: self.bias, activation: self.activation })
     }
 }
 
@@ -122,7 +122,7 @@ impl Rule for Dense {
     fn params(&self, x: &[Shape]) -> Vec<ParamSpec> {
         let features = x.first().map_or(1, Shape::len);
         let bias = self.bias.then_some(self.bias_init);
-        params(vec![features, self.units], (features, self.units), self.kernel_init, bias)
+        params(vec![features, self.units], self.units, (features, self.units), self.kernel_init, bias)
     }
 
     fn mul_adds(&self, x: &[Shape], y: Shape) -> u64 {

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, unknown};
 use crate::ops::{
-    Activation, AdaptivePool2D, Add, BatchNorm, Concat, Conv1D, Conv2D, Dense, Dropout, Flatten, GlobalPool, Input,
-    Lrn, Merge, Permute, Pool1D, Pool2D, Reshape, Rule, Slice, StochasticDepth, ZeroPad,
+    Activation, AdaptivePool2D, Add, Affine, BatchNorm, Concat, Conv1D, Conv2D, ConvTranspose2D, Dense, Dropout,
+    Flatten, GlobalPool, GroupNorm, Input, LayerNorm, Lrn, Merge, PRelu, Pad2D, Permute, Pool1D, Pool2D, Reshape, Rule,
+    SeparableConv2D, Slice, StochasticDepth, Upsample2D, ZeroPad,
 };
 
 /// One operation with its hyper-parameters.
@@ -27,6 +28,12 @@ pub enum Op {
     /// 1-D convolution.
     #[serde(rename = "conv1d")]
     Conv1D(Conv1D),
+    /// 2-D transposed convolution.
+    #[serde(rename = "conv_transpose2d")]
+    ConvTranspose2D(ConvTranspose2D),
+    /// 2-D separable convolution.
+    #[serde(rename = "separable_conv2d")]
+    SeparableConv2D(SeparableConv2D),
     /// Fully connected layer.
     Dense(Dense),
     /// Activation function.
@@ -42,8 +49,20 @@ pub enum Op {
     AdaptivePool2D(AdaptivePool2D),
     /// Pooling over all positions.
     GlobalPool(GlobalPool),
+    /// Repeated or interpolated pixels.
+    #[serde(rename = "upsample2d")]
+    Upsample2D(Upsample2D),
     /// Batch normalisation.
     BatchNorm(BatchNorm),
+    /// Layer normalisation.
+    LayerNorm(LayerNorm),
+    /// Group normalisation.
+    GroupNorm(GroupNorm),
+    /// A learned scale and offset for each channel.
+    Affine(Affine),
+    /// ReLU with learned slopes below 0.
+    #[serde(rename = "prelu")]
+    PRelu(PRelu),
     /// Local response normalisation.
     Lrn(Lrn),
     /// Dropout.
@@ -64,6 +83,9 @@ pub enum Op {
     Permute(Permute),
     /// A range of one axis.
     Slice(Slice),
+    /// A number, the mirrored image or its edge around an image.
+    #[serde(rename = "pad2d")]
+    Pad2D(Pad2D),
     /// Zeros around an image.
     ZeroPad(ZeroPad),
     /// A user's own op.
@@ -84,13 +106,20 @@ pub const NAMES: &[&str] = &[
     "input",
     "conv2d",
     "conv1d",
+    "conv_transpose2d",
+    "separable_conv2d",
     "dense",
     "activation",
     "pool2d",
     "pool1d",
     "adaptive_pool2d",
     "global_pool",
+    "upsample2d",
     "batch_norm",
+    "layer_norm",
+    "group_norm",
+    "affine",
+    "prelu",
     "lrn",
     "dropout",
     "stochastic_depth",
@@ -101,6 +130,7 @@ pub const NAMES: &[&str] = &[
     "reshape",
     "permute",
     "slice",
+    "pad2d",
     "zero_pad",
 ];
 
@@ -111,13 +141,20 @@ impl Op {
             Self::Input(op) => op,
             Self::Conv2D(op) => op,
             Self::Conv1D(op) => op,
+            Self::ConvTranspose2D(op) => op,
+            Self::SeparableConv2D(op) => op,
             Self::Dense(op) => op,
             Self::Activation(op) => &op.function,
             Self::Pool2D(op) => op,
             Self::Pool1D(op) => op,
             Self::AdaptivePool2D(op) => op,
             Self::GlobalPool(op) => op,
+            Self::Upsample2D(op) => op,
             Self::BatchNorm(op) => op,
+            Self::LayerNorm(op) => op,
+            Self::GroupNorm(op) => op,
+            Self::Affine(op) => op,
+            Self::PRelu(op) => op,
             Self::Lrn(op) => op,
             Self::Dropout(op) => op,
             Self::StochasticDepth(op) => op,
@@ -128,6 +165,7 @@ impl Op {
             Self::Reshape(op) => op,
             Self::Permute(op) => op,
             Self::Slice(op) => op,
+            Self::Pad2D(op) => op,
             Self::ZeroPad(op) => op,
             Self::Custom(op) => op.as_ref(),
         }
@@ -138,6 +176,8 @@ impl Op {
         match self {
             Self::Conv2D(op) => op.activation,
             Self::Conv1D(op) => op.activation,
+            Self::ConvTranspose2D(op) => op.activation,
+            Self::SeparableConv2D(op) => op.activation,
             Self::Dense(op) => op.activation,
             _ => Activation::Linear,
         }
@@ -150,6 +190,8 @@ impl Op {
         match &mut op {
             Self::Conv2D(op) => op.activation = activation,
             Self::Conv1D(op) => op.activation = activation,
+            Self::ConvTranspose2D(op) => op.activation = activation,
+            Self::SeparableConv2D(op) => op.activation = activation,
             Self::Dense(op) => op.activation = activation,
             _ => return None,
         }
@@ -207,6 +249,11 @@ into_op!(
     Pool2D,
     Pool1D,
     GlobalPool,
+    LayerNorm,
+    GroupNorm,
+    Affine,
+    PRelu,
+    Pad2D,
     BatchNorm,
     Lrn,
     Dropout,
