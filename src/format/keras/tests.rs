@@ -3,7 +3,12 @@ use super::*;
 #[test]
 fn tmp_mnist() {
     let folder = std::path::Path::new("/work/shared/golden/keras_mnist");
-    let npy = |n: &str| crate::format::npy::Array::from_bytes(folder, &std::fs::read(folder.join(n)).unwrap()).unwrap().into_tensor().unwrap();
+    let npy = |n: &str| {
+        crate::format::npy::Array::from_bytes(folder, &std::fs::read(folder.join(n)).unwrap())
+            .unwrap()
+            .into_tensor()
+            .unwrap()
+    };
     let x = npy("keras_mnist_input.npy");
     let y = npy("keras_mnist_probs.npy");
     for name in ["keras_mnist.h5", "keras_mnist.keras"] {

@@ -121,9 +121,10 @@ fn said(window: &Window, x: Shape) -> Result<Said> {
         let end = (a.output - 1) * a.stride + a.reach();
         [a.before, end.saturating_sub(a.before + a.input)]
     });
-    let equals_same = axes.iter().zip(&same).zip(needed).all(|((a, same), [before, after])| {
-        a.output == same.output && before == same.before && after <= same.after
-    });
+    let equals_same =
+        axes.iter().zip(&same).zip(needed).all(|((a, same), [before, after])| {
+            a.output == same.output && before == same.before && after <= same.after
+        });
     Ok(match (window.padding, needed) {
         (Padding::Same, _) if !window.ceil => Said::Name("same"),
         (_, [[0, 0], [0, 0]]) => Said::Name("valid"),
@@ -151,8 +152,7 @@ pub fn pool2d(graph: &Graph, node: &Node, op: &Pool2D, x: Shape) -> Result<Vec<E
         return Err(none("Keras has no pooling with a dilation"));
     }
     let stride = op.stride.unwrap_or(op.window);
-    let window =
-        Window { kernel: op.window, stride, dilation: [1, 1], padding: op.padding, ceil: op.ceil };
+    let window = Window { kernel: op.window, stride, dilation: [1, 1], padding: op.padding, ceil: op.ceil };
     let said = said(&window, x)?;
     let (name, exact) = match said {
         Said::Name("valid") => ("valid", true),
