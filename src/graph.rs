@@ -17,9 +17,9 @@
 //! # Ok::<(), striate::Error>(())
 //! ```
 
-use std::collections::BTreeMap;
+mod document;
 
-use serde_json::{Map, Value as Json, json};
+use std::collections::BTreeMap;
 
 use crate::error::{Error, Result, nearest};
 use crate::ops::{Input, Op, ParamSpec};
@@ -42,18 +42,33 @@ pub struct Node {
     pub shape: Shape,
 }
 
+/// An extra output that is used in training alone, as the auxiliary classifiers of GoogLeNet are.
+///
+/// The loss of a step is `loss(output) + sum over heads of weight loss(head)`. Inference leaves a head's layers out.
+/// Source: Szegedy et al., "Going Deeper with Convolutions", 2015, arXiv:1409.4842, section 5.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Head {
+    /// The output.
+    pub value: Value,
+    /// What its loss is multiplied by.
+    pub weight: f32,
+}
+
 /// A network without weights.
 #[derive(Debug, Clone)]
 pub struct Graph {
     name: String,
     nodes: Vec<Node>,
     counts: BTreeMap<String, usize>,
+    heads: Vec<Head>,
+    /// Where it is not the one that follows from the layers.
+    output: Option<Value>,
 }
 
 impl Graph {
     /// An empty graph.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), nodes: Vec::new(), counts: BTreeMap::new() }
+        Self { name: name.into(), nodes: Vec::new(), counts: BTreeMap::new(), heads: Vec::new(), output: None }
     }
 
     /// The name of the network.
@@ -122,7 +137,62 @@ impl Graph {
         Ok(Value(self.nodes.len() - 1))
     }
 
-    /// The nodes, in an order in which they can run; the first is the input, the last the output.
+    /// Makes a value an extra output that is used in training alone; see [`Head`].
+    ///
+    /// The layers that lead to a head alone are trained with it, are part of the model's parameters, and are left out
+    /// when the network predicts.
+    ///
+    /// ```
+    /// use striate::Graph;
+    /// use striate::ops::{Activation, Conv2D, Dense, GlobalPool, Padding};
+    ///
+    /// let mut g = Graph::new("two heads");
+    /// let x = g.input([8, 8, 3])?;
+    /// let middle = g.add(Conv2D::new(8, 3).padding(Padding::Same), &[x])?;
+    /// let mean = g.add(GlobalPool::average(), &[middle])?;
+    /// let aux = g.add_named("aux", Dense::new(10).activation(Activation::Softmax), &[mean])?;
+    /// g.add_head(aux, 0.3)?;
+    /// let deep = g.add(Conv2D::new(8, 3), &[middle])?;
+    /// let mean = g.add(GlobalPool::average(), &[deep])?;
+    /// let y = g.add(Dense::new(10).activation(Activation::Softmax), &[mean])?;
+    /// assert_eq!(g.output()?, y);
+    /// # Ok::<(), striate::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The value is the input, of another graph, a head already, or the output; or the weight is not a positive number.
+    pub fn add_head(&mut self, value: Value, weight: f32) -> Result<()> {
+        let name = self.layer(value)?.name.clone();
+        if !(weight > 0.0 && weight.is_finite()) {
+            return Err(Error::argument(format!("the head '{name}' has the weight {weight}"))
+                .with_help("give a positive number, such as 0.3"));
+        }
+        if self.heads.iter().any(|h| h.value == value) || self.output == Some(value) {
+            return Err(Error::argument(format!("layer '{name}' is an output already")));
+        }
+        self.heads.push(Head { value, weight });
+        Ok(())
+    }
+
+    /// Makes a value the output, where it is not the last layer that no other uses.
+    ///
+    /// # Errors
+    /// The value is the input, of another graph, or a head.
+    pub fn set_output(&mut self, value: Value) -> Result<()> {
+        let name = self.layer(value)?.name.clone();
+        if self.heads.iter().any(|h| h.value == value) {
+            return Err(Error::argument(format!("layer '{name}' is a head, so it cannot be the output too")));
+        }
+        self.output = Some(value);
+        Ok(())
+    }
+
+    /// The extra outputs that are used in training alone, in the order in which they were added.
+    pub fn heads(&self) -> &[Head] {
+        &self.heads
+    }
+
+    /// The nodes, in an order in which they can run; the first is the input.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
@@ -153,12 +223,23 @@ impl Graph {
         Ok(self.nodes[self.output()?.0].shape)
     }
 
-    /// The output: the last node.
+    /// The output: what [`Graph::set_output`] says, or else the last node that is no head and that no other uses.
     ///
     /// # Errors
-    /// The graph has no layer.
+    /// The graph has no layer, or every layer leads to a head.
     pub fn output(&self) -> Result<Value> {
-        if self.nodes.len() < 2 { Err(self.empty()) } else { Ok(Value(self.nodes.len() - 1)) }
+        match self.output {
+            Some(value) => Ok(value),
+            None => self.default_output(),
+        }
+    }
+
+    /// Which nodes the output needs; those that lead to a head alone, or nowhere, are not among them.
+    ///
+    /// # Errors
+    /// The graph has no output.
+    pub fn used(&self) -> Result<Vec<bool>> {
+        Ok(self.count_uses(&[self.output()?]).iter().map(|uses| *uses > 0).collect())
     }
 
     /// The value with this name.
@@ -183,91 +264,56 @@ impl Graph {
         node.op.rule().params(&self.input_shapes(node))
     }
 
-    /// Multiply-adds of one sample's forward pass.
+    /// Multiply-adds of one sample's forward pass, without the layers that the output does not need.
     pub fn mul_adds(&self) -> u64 {
-        self.nodes.iter().map(|n| n.op.rule().mul_adds(&self.input_shapes(n), n.shape)).sum()
+        let used = self.used().unwrap_or_default();
+        self.nodes.iter().zip(used).filter(|(_, used)| *used).map(|(n, _)| self.node_mul_adds(n)).sum()
     }
 
-    /// Whether each layer uses the one before it and nothing else.
+    /// Multiply-adds of one node for one sample.
+    pub fn node_mul_adds(&self, node: &Node) -> u64 {
+        node.op.rule().mul_adds(&self.input_shapes(node), node.shape)
+    }
+
+    /// Whether each layer uses the one before it and nothing else, and the last is the one output.
     pub fn is_sequential(&self) -> bool {
-        self.nodes.iter().enumerate().skip(1).all(|(i, n)| n.inputs == [Value(i - 1)])
+        self.heads.is_empty()
+            && self.output.is_none_or(|o| o.0 + 1 == self.nodes.len())
+            && self.nodes.iter().enumerate().skip(1).all(|(i, n)| n.inputs == [Value(i - 1)])
     }
 
-    /// The graph as a document: `name`, `input`, and a list `layer` of the ops with their names.
-    ///
-    /// # Errors
-    /// The graph holds a custom op.
-    pub fn to_document(&self) -> Result<Json> {
-        let mut layers = Vec::new();
-        for (i, node) in self.nodes.iter().enumerate().skip(1) {
-            let mut fields = node.op.to_fields()?;
-            fields.insert("name".into(), json!(node.name));
-            if node.inputs != [Value(i - 1)] {
-                let names: Vec<&str> = node.inputs.iter().map(|v| self.node(*v).name.as_str()).collect();
-                fields.insert("inputs".into(), json!(names));
+    // How often each node is read on the way to one of these outputs; an output itself counts as read once.
+    pub(crate) fn count_uses(&self, outputs: &[Value]) -> Vec<usize> {
+        let mut uses = vec![0; self.nodes.len()];
+        outputs.iter().for_each(|v| uses[v.0] += 1);
+        for (i, node) in self.nodes.iter().enumerate().rev() {
+            if uses[i] > 0 {
+                node.inputs.iter().for_each(|v| uses[v.0] += 1);
             }
-            layers.push(Json::Object(fields));
         }
-        Ok(json!({ "name": self.name, "input": self.input_shape()?, "layer": layers }))
+        uses
     }
 
-    /// The graph of a document, as [`Graph::to_document`] makes it.
-    ///
-    /// A layer without `inputs` uses the layer before it; a layer without `name` is named as Keras would.
-    ///
-    /// # Errors
-    /// A field is unknown, missing or wrong, or the shapes do not fit; the layer is named.
-    pub fn from_document(mut document: Map<String, Json>) -> Result<Self> {
-        let name = match document.remove("name") {
-            Some(Json::String(name)) => name,
-            None => "network".into(),
-            Some(other) => return Err(Error::argument(format!("`name` must be a text, not {other}"))),
-        };
-        let input = document.remove("input").ok_or_else(|| {
-            Error::argument(format!("network '{name}' has no `input`")).with_help("such as input = [28, 28, 1]")
-        })?;
-        let input: Shape = serde_json::from_value(input).map_err(|e| Error::argument(format!("`input`: {e}")))?;
-        let layers = match document.remove("layer") {
-            Some(Json::Array(layers)) if !layers.is_empty() => layers,
-            _ => {
-                return Err(
-                    Error::argument(format!("network '{name}' has no layers")).with_help("add [[layer]] entries")
-                );
-            }
-        };
-        if let Some(key) = document.keys().next() {
-            return Err(crate::error::unknown(
-                "entry",
-                key,
-                ["name", "input", "layer", "labels", "preprocess", "train"],
-            ));
+    // The last node that is no head and that no other uses.
+    fn default_output(&self) -> Result<Value> {
+        if self.nodes.len() < 2 {
+            return Err(self.empty());
         }
-        let mut graph = Self::new(name);
-        graph.input(input)?;
-        for (i, layer) in layers.into_iter().enumerate() {
-            graph.add_document(layer).map_err(|e| e.within(format_args!("[[layer]] number {}", i + 1)))?;
-        }
-        Ok(graph)
+        let mut used = vec![false; self.nodes.len()];
+        self.nodes.iter().flat_map(|n| &n.inputs).for_each(|v| used[v.0] = true);
+        self.heads.iter().for_each(|h| used[h.value.0] = true);
+        used.iter().rposition(|used| !used).map(Value).ok_or_else(|| {
+            Error::argument(format!("each end of network '{}' is a head, so it has no output", self.name))
+                .with_help("a head is used in training alone; name the `output`")
+        })
     }
 
-    fn add_document(&mut self, layer: Json) -> Result<Value> {
-        let Json::Object(mut fields) = layer else {
-            return Err(Error::argument("a layer is a table of fields, such as op = \"dense\", units = 10"));
-        };
-        let name = fields.remove("name");
-        let inputs = match fields.remove("inputs") {
-            None => vec![Value(self.nodes.len() - 1)],
-            Some(names) => {
-                let names: Vec<String> = serde_json::from_value(names)
-                    .map_err(|_| Error::argument("`inputs` must be a list of layer names"))?;
-                names.iter().map(|name| self.value(name)).collect::<Result<_>>()?
-            }
-        };
-        let op = Op::from_fields(fields)?;
-        match name {
-            None => self.add(op, &inputs),
-            Some(Json::String(name)) => self.add_named(name, op, &inputs),
-            Some(other) => Err(Error::argument(format!("a layer's `name` must be a text, not {other}"))),
+    // The node of a value that may be an output.
+    fn layer(&self, value: Value) -> Result<&Node> {
+        match self.nodes.get(value.0) {
+            Some(node) if value.0 > 0 => Ok(node),
+            Some(node) => Err(Error::argument(format!("the input '{}' cannot be an output", node.name))),
+            None => Err(Error::argument(format!("value {} is of another graph", value.0))),
         }
     }
 
@@ -295,9 +341,9 @@ fn snake_case(class: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::ops::{Add, Conv2D, Dense, Flatten, Pool2D};
+    use crate::ops::{Conv2D, Dense};
 
     #[test]
     fn names_are_those_of_keras() {
@@ -331,30 +377,44 @@ mod tests {
         assert!(e.starts_with("layer 'conv2d': ") && e.contains("floor((4 + 0 + 0 - 5) / 1) + 1"), "{e}");
     }
 
-    #[test]
-    fn document_round_trip_keeps_names_and_branches() {
-        let mut g = Graph::new("branches");
-        let x = g.input([8, 8, 4]).unwrap();
-        let a = g.add_named("left", Conv2D::new(4, 1), &[x]).unwrap();
-        let s = g.add(Add::new(), &[a, x]).unwrap();
-        let p = g.add(Pool2D::max(2), &[s]).unwrap();
-        let f = g.add(Flatten::new(), &[p]).unwrap();
-        g.add(Dense::new(3), &[f]).unwrap();
-        let Json::Object(document) = g.to_document().unwrap() else { panic!("not a table") };
-        let back = Graph::from_document(document.clone()).unwrap();
-        assert_eq!(back.to_document().unwrap(), Json::Object(document));
-        assert!(!back.is_sequential());
+    // input - stem - end, with `aux` beside it.
+    pub fn with_a_head() -> (Graph, Value, Value) {
+        let mut g = Graph::new("heads");
+        let x = g.input([6]).unwrap();
+        let stem = g.add_named("stem", Dense::new(4), &[x]).unwrap();
+        let end = g.add_named("end", Dense::new(3), &[stem]).unwrap();
+        let aux = g.add_named("aux", Dense::new(3), &[stem]).unwrap();
+        (g, end, aux)
     }
 
     #[test]
-    fn unknown_layers_and_fields_are_named() {
-        let parse = |text: &str| {
-            let Json::Object(document) = serde_json::from_str(text).unwrap() else { panic!("not a table") };
-            Graph::from_document(document).unwrap_err().to_string()
-        };
-        let e = parse(r#"{"input": [8, 8, 1], "layer": [{"op": "conv2", "filters": 3, "kernel": 3}]}"#);
-        assert!(e.contains("[[layer]] number 1: unknown layer 'conv2' (did you mean 'conv2d'?"), "{e}");
-        let e = parse(r#"{"input": [8, 8, 1], "layer": [{"op": "conv2d", "fliters": 3, "kernel": 3}]}"#);
-        assert!(e.contains("fliters"), "{e}");
+    fn output_is_the_last_end_that_is_no_head() {
+        let (mut g, end, aux) = with_a_head();
+        assert_eq!(g.output().unwrap(), aux);
+        g.add_head(aux, 0.3).unwrap();
+        assert_eq!(g.output().unwrap(), end);
+        assert_eq!(g.used().unwrap(), [true, true, true, false]);
+        // 6 * 4 and 4 * 3: the head is not counted.
+        assert_eq!(g.mul_adds(), 36);
+        g.add_head(end, 1.0).unwrap();
+        assert!(g.output().unwrap_err().to_string().contains("each end of network 'heads' is a head"));
+        g.set_output(g.value("stem").unwrap()).unwrap();
+        assert_eq!(g.output_shape().unwrap().dims(), [4]);
+    }
+
+    #[test]
+    fn heads_that_make_no_sense_are_refused() {
+        let (mut g, end, aux) = with_a_head();
+        let message = |r: Result<()>| r.unwrap_err().to_string();
+        assert!(message(g.add_head(Value(0), 1.0)).contains("the input 'input' cannot be an output"));
+        assert!(message(g.add_head(Value(9), 1.0)).contains("value 9 is of another graph"));
+        for weight in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+            assert!(message(g.add_head(aux, weight)).contains("has the weight"));
+        }
+        g.add_head(aux, 1.0).unwrap();
+        assert!(message(g.add_head(aux, 1.0)).contains("'aux' is an output already"));
+        assert!(message(g.set_output(aux)).contains("'aux' is a head"));
+        g.set_output(end).unwrap();
+        assert!(message(g.add_head(end, 1.0)).contains("'end' is an output already"));
     }
 }

@@ -65,6 +65,7 @@
 pub mod conv;
 pub mod data;
 pub mod error;
+pub mod exchange;
 pub mod format;
 pub mod gemm;
 mod graph;
@@ -85,7 +86,7 @@ pub mod vmath;
 pub mod zoo;
 
 pub use error::{Error, ErrorKind, Result};
-pub use graph::{Graph, Node, Value};
+pub use graph::{Graph, Head, Node, Value};
 pub use model::{GoldenSample, Model, Param, Record, Sequential};
 pub use summary::summary;
 pub use tensor::{Shape, Tensor};

@@ -151,15 +151,15 @@ impl Session {
 
     /// What the head (softmax or sigmoid) was applied to in the last run; the output itself if there is no head.
     pub fn logits(&self) -> Ref<'_, [f32]> {
-        self.memory.get(self.last().logits)
+        self.memory.get(self.last().ends[0].logits)
     }
 
     /// The output of the last run.
     pub fn output(&self) -> Ref<'_, [f32]> {
-        self.memory.get(self.last().output)
+        self.memory.get(self.last().ends[0].output)
     }
 
-    /// The output of a layer, after [`Session::look`].
+    /// The output of a layer, after [`Session::look`]; the layers of heads have one too.
     ///
     /// # Errors
     /// There is no such layer, or its output was not kept.
@@ -176,26 +176,22 @@ impl Session {
 
     /// One training step without the update: forward, `loss`, backward.
     ///
-    /// `loss` is given the logits (or the output, where `strip_head` is false) and fills their gradient; its result is
-    /// passed on. `rng` is the stream of this step, for dropout.
+    /// `loss` is called for the network's output, then for each head in order. It is given the logits (or the output,
+    /// where `strip_head` is false) and fills their gradient, which is then multiplied by the [`Outlet`]'s weight.
+    /// `at.rng` is the stream of this step, for dropout.
     ///
     /// # Errors
     /// The number of values does not agree with the input shape.
-    pub fn train<R: Send>(
-        &mut self,
-        x: &[f32],
-        at: TrainAt,
-        loss: impl FnOnce(Team, &[f32], &mut [f32]) -> R + Send,
-    ) -> Result<R> {
+    pub fn train(&mut self, x: &[f32], at: TrainAt, loss: impl FnMut(Outlet<'_>) + Send) -> Result<()> {
         let TrainAt { batch, strip_head, rng } = at;
         self.prepare(Purpose { mode: Mode::Train, batch, strip_head, keep: false })?;
         let (pool, mut run) = self.running(x)?;
-        Ok(pool.run(move |team| {
+        pool.run(move |team| {
             run.forward(team, rng);
-            let result = run.loss(team, loss);
+            run.loss(team, loss);
             run.backward(team, rng);
-            result
-        }))
+        });
+        Ok(())
     }
 
     /// Calls `update` inside the pool with a way to go through all trainable parameters in order.
@@ -312,6 +308,20 @@ pub struct TrainAt {
     pub rng: Rng,
 }
 
+/// An output in a training step, lent to the loss: the network's own, or that of a [`Head`](crate::Head).
+pub struct Outlet<'a> {
+    /// The threads.
+    pub team: Team,
+    /// Which head; `None` is the network's output.
+    pub head: Option<usize>,
+    /// What its loss counts: 1 for the network's output, its weight for a head.
+    pub weight: f32,
+    /// The logits, or the output.
+    pub y: &'a [f32],
+    /// The gradient of the loss to `y`, to be written; the weight is multiplied in afterwards.
+    pub dy: &'a mut [f32],
+}
+
 /// How long one act took.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timing {
@@ -372,7 +382,7 @@ impl Run<'_> {
             act.step.forward(&Io::new(self.memory, &act.binding, team, rng.split_at(act.node as u64)));
             time.1 = start.elapsed();
         }
-        if let Some(slot) = self.plan.dlogits {
+        for slot in self.plan.ends.iter().filter_map(|end| end.dlogits) {
             self.memory.get_mut(slot).fill(0.0);
         }
         for back in &self.plan.backward {
@@ -394,12 +404,22 @@ impl Run<'_> {
         flow.break_value()
     }
 
-    fn loss<R>(&mut self, team: Team, loss: impl FnOnce(Team, &[f32], &mut [f32]) -> R) -> R {
-        let output = self.memory.get(self.plan.output);
-        match self.plan.dlogits {
-            Some(slot) => loss(team, &output, &mut self.memory.get_mut(slot)),
-            // Nothing is trainable: the gradient goes nowhere.
-            None => loss(team, &output, &mut vec![0.0; output.len()]),
+    fn loss(&mut self, team: Team, mut loss: impl FnMut(Outlet<'_>)) {
+        for (i, end) in self.plan.ends.iter().enumerate() {
+            let y = self.memory.get(end.output);
+            let (head, weight) = (i.checked_sub(1), end.weight);
+            let mut call = |dy: &mut [f32]| loss(Outlet { team, head, weight, y: &y, dy });
+            match end.dlogits {
+                Some(slot) => {
+                    let mut dy = self.memory.get_mut(slot);
+                    call(&mut dy);
+                    if weight != 1.0 {
+                        dy.iter_mut().for_each(|d| *d *= weight);
+                    }
+                }
+                // Nothing is trainable: the gradient goes nowhere.
+                None => call(&mut vec![0.0; y.len()]),
+            }
         }
     }
 

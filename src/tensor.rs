@@ -205,7 +205,8 @@ fn strides(dims: &[usize]) -> Vec<usize> {
     (0..dims.len()).map(|i| dims[i + 1..].iter().product()).collect()
 }
 
-fn advance(index: &mut [usize], dims: &[usize]) {
+// The next index, the last axis first.
+pub(crate) fn advance(index: &mut [usize], dims: &[usize]) {
     for (i, d) in index.iter_mut().zip(dims).rev() {
         *i += 1;
         if *i < *d {

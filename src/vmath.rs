@@ -1,4 +1,4 @@
-//! exp, log, tanh and their kin for f32, lane by lane: the same bits on every platform.
+//! exp, log, tanh, erf and their kin for f32, lane by lane: the same bits on every platform.
 //!
 //! The functions of the standard library may differ from one platform to the
 //! next, so no result goes through them. Each body here is a polynomial after a
@@ -8,11 +8,15 @@
 //! | function | error, in units of the last place |
 //! |---|---|
 //! | [`exp`], [`log`] | 1.25 |
-//! | [`exp_m1`], [`tanh`], [`sigmoid`] | 3 |
+//! | [`exp_m1`], [`tanh`], [`sigmoid`], [`softplus`], [`erf`] | 3 |
+//! | [`normal_cdf`] | 6 |
 //!
 //! Source of the method: Cody and Waite, "Software Manual for the Elementary
 //! Functions", 1980. The coefficients are those of the Taylor series, one term
-//! more than a minimax polynomial would need.
+//! more than a minimax polynomial would need; those of `erf` were fitted at
+//! Chebyshev nodes in f64.
+
+use std::f32::consts::FRAC_2_SQRT_PI;
 
 use crate::simd::{mul_add, stamp};
 
@@ -48,6 +52,21 @@ stamp! {
     pub fn sigmoid(x: &[f32], y: &mut [f32]) = sigmoid_body[FMA, LANES];
 }
 
+stamp! {
+    /// A function that writes `y = ln(1 + e^x)`.
+    pub fn softplus(x: &[f32], y: &mut [f32]) = softplus_body[FMA, LANES];
+}
+
+stamp! {
+    /// A function that writes `y = erf x`, which is `2 / sqrt(pi)` times the integral of `e^(-t^2)` from 0 to `x`.
+    pub fn erf(x: &[f32], y: &mut [f32]) = erf_body[FMA, LANES];
+}
+
+stamp! {
+    /// A function that writes the probability that a standard normal number is at most `x`.
+    pub fn normal_cdf(x: &[f32], y: &mut [f32]) = normal_cdf_body[FMA, LANES];
+}
+
 #[inline(always)]
 fn exp_body<const FMA: bool, const LANES: usize>(x: &[f32], y: &mut [f32]) {
     y.iter_mut().zip(x).for_each(|(y, x)| *y = exp_lane::<FMA>(*x));
@@ -71,6 +90,21 @@ fn tanh_body<const FMA: bool, const LANES: usize>(x: &[f32], y: &mut [f32]) {
 #[inline(always)]
 fn sigmoid_body<const FMA: bool, const LANES: usize>(x: &[f32], y: &mut [f32]) {
     y.iter_mut().zip(x).for_each(|(y, x)| *y = sigmoid_lane::<FMA>(*x));
+}
+
+#[inline(always)]
+fn softplus_body<const FMA: bool, const LANES: usize>(x: &[f32], y: &mut [f32]) {
+    y.iter_mut().zip(x).for_each(|(y, x)| *y = softplus_lane::<FMA>(*x));
+}
+
+#[inline(always)]
+fn erf_body<const FMA: bool, const LANES: usize>(x: &[f32], y: &mut [f32]) {
+    y.iter_mut().zip(x).for_each(|(y, x)| *y = erf_lane::<FMA>(*x));
+}
+
+#[inline(always)]
+fn normal_cdf_body<const FMA: bool, const LANES: usize>(x: &[f32], y: &mut [f32]) {
+    y.iter_mut().zip(x).for_each(|(y, x)| *y = normal_lane::<FMA>(*x).0);
 }
 
 /// `e^x` of one lane: 0 below -104, infinite above 88.8, NaN for NaN.
@@ -153,6 +187,75 @@ pub(crate) fn sigmoid_lane<const FMA: bool>(x: f32) -> f32 {
     (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
 }
 
+/// `ln(1 + e^x)` of one lane: `max(x, 0) + ln(1 + e^-|x|)`.
+#[inline(always)]
+pub(crate) fn softplus_lane<const FMA: bool>(x: f32) -> f32 {
+    let e = exp_lane::<FMA>(-x.abs());
+    let sum = 1.0 + e;
+    // What rounding took from the sum, to first order.
+    let log = log_lane::<FMA>(sum) + (e - (sum - 1.0)) / sum;
+    if x > 0.0 { x + log } else { log }
+}
+
+/// `erf x` of one lane: a series near 0, `1 - erfc |x|` beyond.
+#[inline(always)]
+pub(crate) fn erf_lane<const FMA: bool>(x: f32) -> f32 {
+    let a = x.abs();
+    let near = x * polynomial::<FMA, 6>(x * x, ERF_NEAR);
+    // From 4 on the nearest f32 is 1.
+    let a = if a > 4.0 { 4.0 } else { a };
+    let far = (1.0 - exp_square::<FMA>(a, 1.0) * scaled_erfc::<FMA>(a)).copysign(x);
+    if a < 0.75 { near } else { far }
+}
+
+/// Of one lane: the probability that a standard normal number is at most `x`, and its density at `x`.
+#[inline(always)]
+pub(crate) fn normal_lane<const FMA: bool>(x: f32) -> (f32, f32) {
+    const DENSITY: f32 = 0.398_942_3;
+    let a = x.abs();
+    // From 14.5 on both tails are 0.
+    let a = if a > 14.5 { 14.5 } else { a };
+    let e = exp_square::<FMA>(a, 0.5);
+    let tail = 0.5 * e * scaled_erfc::<FMA>(a * std::f32::consts::FRAC_1_SQRT_2);
+    (if x < 0.0 { tail } else { 1.0 - tail }, DENSITY * e)
+}
+
+// `erf x / x` as a polynomial in `x^2`, for |x| < 0.75.
+const ERF_NEAR: [f32; 6] = [-6.758_788e-4, 0.005_115_657, -0.026_835_276, 0.112_833_895, -0.376_126_2, FRAC_2_SQRT_PI];
+
+// `(1 + 2 a) e^(a^2) erfc a` as a polynomial in `(a - 3) / (a + 3)`, for 0 <= a <= 10.7.
+const ERFC_SCALED: [f32; 11] = [
+    -2.667_135_3e-4,
+    -7.722_386_5e-4,
+    0.002_008_074,
+    0.002_568_187_7,
+    -0.023_800_494,
+    0.068_294_45,
+    -0.119_270_62,
+    0.129_646_64,
+    -0.047_562_41,
+    -0.135_621_15,
+    1.253_008,
+];
+
+// `e^(a^2) erfc a` for 0 <= a <= 10.7.
+#[inline(always)]
+fn scaled_erfc<const FMA: bool>(a: f32) -> f32 {
+    let u = (a - 3.0) / (a + 3.0);
+    polynomial::<FMA, 11>(u, ERFC_SCALED) / mul_add::<FMA>(2.0, a, 1.0)
+}
+
+// `e^(-factor a^2)` for a factor of 1 or 1/2. The square of the first 12 bits of `a` is exact, and the rest makes a
+// power near 1; the rounding of a plain square would cost as many digits as the exponent has.
+#[inline(always)]
+fn exp_square<const FMA: bool>(a: f32, factor: f32) -> f32 {
+    let high = f32::from_bits(a.to_bits() & 0xFFFF_F000);
+    let rest = -factor * (a - high) * (a + high);
+    let power = exp_lane::<FMA>(-factor * high * high);
+    let tail = rest * polynomial::<FMA, 4>(rest, [1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0]);
+    mul_add::<FMA>(power, tail, power)
+}
+
 /// `x^-exponent` of one lane for `x > 0`.
 #[inline(always)]
 pub(crate) fn inverse_power_lane<const FMA: bool>(x: f32, exponent: f32) -> f32 {
@@ -190,12 +293,15 @@ mod tests {
     type Case = (Array, fn(f64) -> f64, f64, [f32; 2]);
 
     // The functions, the truth in f64, the bound in units of the last place, and the range of arguments.
-    const ALL: [Case; 5] = [
+    const ALL: [Case; 8] = [
         (exp, libm::exp, 1.25, [-104.0, 89.0]),
         (exp_m1, libm::expm1, 3.0, [-104.0, 89.0]),
         (log, libm::log, 1.25, [1e-44, 3.4e38]),
         (tanh, libm::tanh, 3.0, [-12.0, 12.0]),
         (sigmoid, |x| 1.0 / (1.0 + libm::exp(-x)), 3.0, [-87.0, 40.0]),
+        (softplus, |x| libm::log1p(libm::exp(x)), 3.0, [-87.0, 80.0]),
+        (erf, libm::erf, 3.0, [-5.0, 5.0]),
+        (normal_cdf, |x| 0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2), 6.0, [-12.5, 8.0]),
     ];
 
     // Arguments spread evenly over a range, and all exponents near 0.
@@ -254,6 +360,9 @@ mod tests {
             assert_eq!((of(exp_m1)[..4].to_vec(), nan_at(of(exp_m1))), (vec![0.0, 0.0, inf, -1.0], only_nan));
             assert_eq!((of(tanh)[..4].to_vec(), nan_at(of(tanh))), (vec![0.0, 0.0, 1.0, -1.0], only_nan));
             assert_eq!((of(sigmoid)[..4].to_vec(), nan_at(of(sigmoid))), (vec![0.5, 0.5, 1.0, 0.0], only_nan));
+            assert_eq!((of(erf)[..4].to_vec(), nan_at(of(erf))), (vec![0.0, 0.0, 1.0, -1.0], only_nan));
+            assert_eq!((of(normal_cdf)[..4].to_vec(), nan_at(of(normal_cdf))), (vec![0.5, 0.5, 1.0, 0.0], only_nan));
+            assert_eq!((of(softplus)[2..4].to_vec(), nan_at(of(softplus))), (vec![inf, 0.0], only_nan));
             assert_eq!(of(log)[..3], [-inf, -inf, inf]);
             assert_eq!(nan_at(of(log)), [false, false, false, true, true, true, false]);
             assert!((of(log)[6] + 103.278_93).abs() < 1e-4);

@@ -6,8 +6,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use striate::conv::Padding;
 use striate::ops::{
-    Activation, AdaptivePool2D, Add, BatchNorm, Concat, ConvTranspose2D, Dropout, Flatten, GlobalPool, Lrn, Merge,
-    MergeKind, Pool1D, Pool2D, PoolKind, Reshape, SeparableConv2D, Upsample2D, ZeroPad,
+    Activation, AdaptivePool2D, Add, Affine, BatchNorm, Concat, ConvTranspose2D, Dropout, Flatten, GlobalPool,
+    GroupNorm, LayerNorm, Lrn, Merge, MergeKind, PRelu, Pad2D, PadMode, Permute, Pool1D, Pool2D, PoolKind, Reshape,
+    SeparableConv2D, Slice, StochasticDepth, Upsample2D, ZeroPad,
 };
 
 fn there_and_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(op: &T) {
@@ -35,6 +36,12 @@ fn what_is_written_is_read_again() {
     there_and_back(&GlobalPool::average());
     there_and_back(&GlobalPool::max().keep_dims(true));
     there_and_back(&BatchNorm::default().momentum(0.9));
+    there_and_back(&BatchNorm::default().center(false).scale(false));
+    there_and_back(&LayerNorm::over(2).epsilon(1e-6).scale(false));
+    there_and_back(&GroupNorm::new(8).center(false));
+    there_and_back(&Affine::layer_scale(1e-6));
+    [PRelu::channel(), PRelu::one(), PRelu::element()].iter().for_each(there_and_back);
+    there_and_back(&Pad2D::new([1, 2, 3, 4]).mode(PadMode::Constant(-0.1)));
     there_and_back(&Lrn::new(3).average(true));
     there_and_back(&Dropout::new(0.1));
     there_and_back(&Add::new());
@@ -42,6 +49,9 @@ fn what_is_written_is_read_again() {
     there_and_back(&Merge::new(MergeKind::Average));
     there_and_back(&Concat::new());
     there_and_back(&Flatten::new());
+    there_and_back(&Permute::new(&[2, 0, 1]));
+    there_and_back(&Slice::channels(3, 8));
+    there_and_back(&StochasticDepth::new(0.2));
     there_and_back(&Reshape::new(&[2, -1]));
     there_and_back(&ZeroPad::sides(1, 2, 3, 4));
     Activation::ALL.iter().for_each(there_and_back);
@@ -51,7 +61,10 @@ fn what_is_written_is_read_again() {
 fn short_forms_get_their_defaults() {
     let pool: Pool2D = serde_json::from_str(r#"{"kind":"max","window":[2,2]}"#).unwrap();
     assert_eq!(pool, Pool2D::max(2));
-    assert_eq!(serde_json::from_str::<BatchNorm>("{}").unwrap(), BatchNorm { momentum: 0.99, epsilon: 1e-3 });
+    assert_eq!(
+        serde_json::from_str::<BatchNorm>("{}").unwrap(),
+        BatchNorm { momentum: 0.99, epsilon: 1e-3, center: true, scale: true }
+    );
     assert_eq!(serde_json::from_str::<Lrn>(r#"{"size":5}"#).unwrap(), Lrn::default());
     let e = serde_json::from_str::<Activation>(r#""rleu""#).unwrap_err();
     assert!(e.to_string().contains("did you mean 'relu'"), "{e}");

@@ -6,6 +6,7 @@ use striate::ops::{
 };
 use striate::rng::Rng;
 use striate::session::{Machine, Session, TrainAt};
+use striate::train::{FitConfig, Trainer};
 use striate::{Graph, Model, Result, Shape, zoo};
 
 const BATCH: usize = 3;
@@ -35,8 +36,31 @@ fn branches() -> Result<Graph> {
     Ok(g)
 }
 
+/// Two heads: one on a side branch, and one whose softmax is read by the rest of the network.
+fn heads() -> Result<Graph> {
+    let mut g = Graph::new("heads");
+    let x = g.input([6, 6, 2])?;
+    let stem = g.add(Conv2D::new(4, 3).activation(Activation::Relu), &[x])?;
+    let mean = g.add(GlobalPool::average(), &[stem])?;
+    let side = g.add(Dense::new(3), &[mean])?;
+    let side = g.add_named("side", Activation::Softmax, &[side])?;
+    g.add_head(side, 0.3)?;
+    let deep = g.add(Conv2D::new(4, 3).activation(Activation::Tanh), &[stem])?;
+    let flat = g.add(Flatten::new(), &[deep])?;
+    let first = g.add_named("first", Dense::new(3).activation(Activation::Softmax), &[flat])?;
+    g.add_head(first, 0.7)?;
+    let both = g.add(Concat::new(), &[flat, first])?;
+    g.add_named("last", Dense::new(3).activation(Activation::Softmax), &[both])?;
+    Ok(g)
+}
+
 // The network as its layers' formulas in f64.
 fn formula(graph: &Graph, weights: &[Vec<f64>], x: &[f64]) -> Vec<f64> {
+    values(graph, weights, x).pop().unwrap()
+}
+
+// The value of each node.
+fn values(graph: &Graph, weights: &[Vec<f64>], x: &[f64]) -> Vec<Vec<f64>> {
     let mut values: Vec<Vec<f64>> = vec![x.to_vec()];
     let mut weights = weights.iter();
     for node in &graph.nodes()[1..] {
@@ -57,7 +81,7 @@ fn formula(graph: &Graph, weights: &[Vec<f64>], x: &[f64]) -> Vec<f64> {
         last.apply_f64(&mut y, node.shape.channels());
         values.push(y);
     }
-    values.pop().unwrap()
+    values
 }
 
 #[test]
@@ -73,12 +97,14 @@ fn gradients_of_a_network_with_branches_are_those_of_its_formula() {
     for threads in [1, 2, 3] {
         let mut session = Session::new(&model, Machine { threads, ..Machine::default() }).unwrap();
         let at = TrainAt { batch: BATCH, strip_head: true, rng: Rng::new(0) };
-        let y = session.train(&x, at, |_, y, dy| {
-            dy.copy_from_slice(&r);
-            y.to_vec()
+        let mut y = Vec::new();
+        let result = session.train(&x, at, |outlet| {
+            outlet.dy.copy_from_slice(&r);
+            y = outlet.y.to_vec();
         });
+        result.unwrap();
         let expect = formula(graph, &w, &x64);
-        for (y, e) in y.unwrap().iter().zip(&expect) {
+        for (y, e) in y.iter().zip(&expect) {
             assert!((f64::from(*y) - e).abs() < 1e-5, "output {y}, formula {e}");
         }
         for (i, param) in model.params().iter().enumerate().filter(|(_, p)| p.trainable) {
@@ -100,11 +126,55 @@ fn gradients_of_a_network_with_branches_are_those_of_its_formula() {
     }
 }
 
+// The loss of a training step by its formula: that of the output, and the heads' with their weights.
+fn loss_by_formula(graph: &Graph, weights: &[Vec<f64>], x: &[f64], labels: &[u32]) -> f64 {
+    let values = values(graph, weights, x);
+    let mut total = 0.0;
+    for (layer, weight) in [("last", 1.0_f32), ("side", 0.3), ("first", 0.7)] {
+        let at = graph.nodes().iter().position(|n| n.name == layer).unwrap();
+        let right = labels.iter().enumerate().map(|(i, class)| values[at][i * 3 + *class as usize].ln());
+        total -= f64::from(weight) * right.sum::<f64>() / labels.len() as f64;
+    }
+    total
+}
+
+/// What a trainer minimises, and the gradient of each weight, with auxiliary heads (E26).
+#[test]
+fn gradients_with_heads_are_those_of_the_weighted_losses() {
+    let model = Model::new(heads().unwrap(), 5).unwrap();
+    let mut rng = Rng::new(6);
+    let x: Vec<f32> = (0..BATCH * 72).map(|_| rng.normal() as f32).collect();
+    let x64: Vec<f64> = x.iter().map(|v| f64::from(*v)).collect();
+    let labels = [2, 0, 1];
+    let mut w: Vec<Vec<f64>> = model.params().iter().map(|p| p.data.iter().map(|v| f64::from(*v)).collect()).collect();
+    let config = FitConfig { batch_size: BATCH, ..FitConfig::default() };
+    let mut trainer = Trainer::new(&model, config, Machine::default()).unwrap();
+    let loss = trainer.step(&x, &labels, 1.0).unwrap().loss;
+    let expect = loss_by_formula(model.graph(), &w, &x64, &labels);
+    assert!((loss - expect).abs() < 1e-6 * expect, "{loss}, by the formula {expect}");
+    for (i, param) in model.params().iter().enumerate() {
+        let got = trainer.session().gradient(i).to_vec();
+        let scale = got.iter().fold(1e-3_f64, |m, g| m.max(f64::from(g.abs())));
+        for k in (0..got.len()).step_by(got.len().div_ceil(12)) {
+            let mut at = |to: f64| {
+                let center = std::mem::replace(&mut w[i][k], to);
+                let loss = loss_by_formula(model.graph(), &w, &x64, &labels);
+                w[i][k] = center;
+                loss
+            };
+            let center = f64::from(param.data[k]);
+            let slope = (at(center + STEP) - at(center - STEP)) / (2.0 * STEP);
+            let error = (f64::from(got[k]) - slope).abs() / scale;
+            assert!(error < 2e-5, "{} [{k}]: {} and by the formula {slope}", param.name, got[k]);
+        }
+    }
+}
+
 /// With all layers' outputs kept nothing is fused and no buffer shared; the result is the same to the bit.
 #[test]
 fn fusion_and_shared_buffers_change_no_bit() {
     let small = zoo::entries().iter().filter(|e| e.family.contains("MNIST"));
-    let graphs = small.map(|e| zoo::recipe(e.name).unwrap().graph).chain([branches().unwrap()]);
+    let graphs = small.map(|e| zoo::recipe(e.name).unwrap().graph).chain([branches().unwrap(), heads().unwrap()]);
     for graph in graphs {
         let model = Model::new(graph, 3).unwrap();
         let len = model.graph().input_shape().unwrap().len();

@@ -2,14 +2,17 @@
 
 use serde_json::json;
 use striate::inspect::{CheckConfig, certificate};
-use striate::{Error, ErrorKind, Result};
+use striate::{Error, ErrorKind, Graph, Node, Result};
 
 use crate::args::CheckArgs;
 use crate::out::say;
 use crate::{input, out};
 
+// Multiply-adds of the plain formulas that are worth a warning: some minutes.
+const LONG: f64 = 1e11;
+
 pub fn run(args: &CheckArgs) -> Result<()> {
-    let model = input::any_model(&args.model, args.seed)?;
+    let model = input::any_model(&args.model, args.seed, &args.network, &args.size.options())?;
     let config = CheckConfig { samples: args.samples, seed: args.seed, machine: args.machine.machine()? };
     if !args.json {
         say!(
@@ -18,6 +21,11 @@ pub fn run(args: &CheckArgs) -> Result<()> {
             config.machine.isa
         );
         say!("gradients against finite differences of that formula. Errors are relative to the largest true value.\n");
+        let cost = cost(model.graph(), args.samples);
+        if cost > LONG {
+            say!("That is {:.0} billion steps of plain loops, which take long on one core.", cost / 1e9);
+            say!("Quicker: --samples 2, or for a network of `striate models` --input-size, such as 64x64x3.\n");
+        }
         say!("{:<28} {:>10} {:>10} {:>10}   verdict", "layer", "output", "dx", "dw");
     }
     let certificate = certificate(&model, &config, &mut |line| {
@@ -52,4 +60,17 @@ pub fn run(args: &CheckArgs) -> Result<()> {
     let bad: Vec<&str> = certificate.lines.iter().filter(|l| !l.passed).map(|l| l.layer.as_str()).collect();
     Err(Error::new(ErrorKind::Numeric, format!("the check failed at: {}", bad.join(", ")))
         .with_help("this is a defect of the program, or of a custom op: please report it"))
+}
+
+// Multiply-adds of the plain formulas: each layer runs once, and twice for each number that is tried.
+fn cost(graph: &Graph, samples: usize) -> f64 {
+    let of = |node: &Node| {
+        let shapes = graph.input_shapes(node);
+        let params = graph.params(node);
+        let trained = params.iter().filter(|p| p.trainable).map(|p| p.len());
+        let lens = shapes.iter().map(|s| 2 * s.len()).chain(trained);
+        let tries: usize = lens.map(|len| len.min(samples)).sum();
+        2.0 * node.op.rule().mul_adds(&shapes, node.shape) as f64 * (1 + 2 * tries) as f64
+    };
+    graph.nodes().iter().map(of).sum()
 }

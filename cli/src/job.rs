@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use striate::data::{Dataset, Preprocess, Split, Subset};
 use striate::rng::Rng;
 use striate::train::{EarlyStopping, EpochLog, Fit, FitConfig, read_checkpoint};
-use striate::zoo::Recipe;
-use striate::{Error, Model, Result};
+use striate::zoo::{self, Recipe};
+use striate::{Error, Graph, Model, Result};
 
-use crate::args::TrainArgs;
+use crate::args::{SizeArgs, TrainArgs};
 use crate::input;
 use crate::out;
 use crate::run_folder::{CHECKPOINT, RunFolder};
@@ -52,12 +52,18 @@ impl Job {
     /// A new run. Everything is checked before its folder is made.
     pub fn start(args: &TrainArgs) -> Result<Self> {
         let asked = args.data.clone().unwrap_or_default();
-        let mut recipe = input::recipe(&args.model)?;
-        change(&mut recipe.train, args)?;
-        recipe.train.validate()?;
+        // The network's settings and errors come before the data, which may take long to read.
+        let own = input::recipe(&args.model, &args.size.options())?;
         let (model, validate) = (args.model.clone(), args.validate.clone());
         let start = Start { data: whole(&asked), model, validate, limit: args.limit };
-        let (split, train, validation) = start.load(&recipe, &asked)?;
+        let mut train = own.train.clone();
+        change(&mut train, args)?;
+        train.validate()?;
+        let split = start.open(&own, &asked)?;
+        let graph = start.fitted(&own, &args.size, &split)?;
+        let mut recipe = Recipe { graph, train };
+        warn(&split, &recipe)?;
+        let (train, validation) = start.parts(&split, recipe.train.seed)?;
         set_length(&mut recipe.train, args, train.len());
         let mut fit = Fit::new(&*train, &recipe.train).machine(args.machine.machine()?);
         if let Some(data) = &validation {
@@ -82,7 +88,9 @@ impl Job {
             return Err(Error::argument(format!("the run in {} is on {}, not {asked}", path.display(), start.data))
                 .with_help(format!("go on with: striate train --resume {}", path.display())));
         }
-        let (split, train, validation) = start.load(&recipe, &start.data)?;
+        let split = start.open(&recipe, &start.data)?;
+        warn(&split, &recipe)?;
+        let (train, validation) = start.parts(&split, recipe.train.seed)?;
         set_length(&mut recipe.train, args, train.len());
         recipe.train.validate()?;
         let past = Some(progress.history.epochs);
@@ -114,6 +122,17 @@ impl Job {
         format!("{name} on {}", self.split.train.name())
     }
 
+    /// What was made of a network of the zoo to fit the data, if it is not as it stands there.
+    pub fn fitted(&self) -> Option<String> {
+        let entry = input::entry(&self.start.model)?;
+        let (input, classes) = (self.recipe.graph.input_shape().ok()?, self.recipe.graph.output_shape().ok()?.len());
+        let [h, w, c] = input.hwc().ok()?;
+        let own = entry.input == [h, w, c];
+        let why = if own { "its own size; --input-size changes it" } else { "as --input-size says" };
+        let is_changed = !own || entry.classes != classes;
+        is_changed.then(|| format!("{}: built for {classes} classes and {h}x{w}x{c} ({why})", entry.name))
+    }
+
     /// The settings in one line.
     pub fn settings(&self) -> String {
         let FitConfig { optimizer, batch_size, seed, .. } = &self.recipe.train;
@@ -139,13 +158,25 @@ impl Start {
         })
     }
 
-    // The data under the name that the user gave, with a warning for each file that cannot be used.
-    fn load(&self, recipe: &Recipe, name: &str) -> Result<(Split, Part, Option<Part>)> {
-        let resize = Preprocess::new(recipe.graph.input_shape()?.hwc()?).ok();
-        let split = input::data(name, resize.as_ref())?;
-        warn(&split, recipe)?;
-        let (train, validation) = self.parts(&split, recipe.train.seed)?;
-        Ok((split, train, validation))
+    // The data under the name that the user gave, in the size of the network.
+    fn open(&self, recipe: &Recipe, name: &str) -> Result<Split> {
+        let input = recipe.graph.input_shape()?.hwc()?;
+        let own = input::entry(&self.model).and_then(|entry| entry.preprocess(input));
+        input::data(name, own.or_else(|| Preprocess::new(input).ok()).as_ref())
+    }
+
+    // The network; one of the zoo is built for the classes of the data, unless others were asked for.
+    fn fitted(&self, own: &Recipe, size: &SizeArgs, split: &Split) -> Result<Graph> {
+        let Some(entry) = input::entry(&self.model) else { return Ok(own.graph.clone()) };
+        let (data, input) = (split.train.shape(), own.graph.input_shape()?);
+        if data != input {
+            let sides = |dims: &[usize]| dims.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
+            let (data, input) = (sides(data.dims()), sides(input.dims()));
+            return Err(Error::shape(format!("{} takes {input}, and {} has {data}", entry.name, split.train.name()))
+                .with_help(format!("build the network for it with --input-size {data}")));
+        }
+        let classes = Some(size.classes.unwrap_or(split.train.classes().len()));
+        Ok(entry.build(&zoo::Options { classes, ..size.options() })?.graph)
     }
 
     fn parts(&self, split: &Split, seed: u64) -> Result<(Part, Option<Part>)> {

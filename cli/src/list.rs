@@ -1,32 +1,58 @@
 //! `striate models` and `striate data`: what there is.
 
 use serde_json::json;
-use striate::{Model, Result, data, zoo};
+use striate::{Result, data, zoo};
 
 use crate::args::ListArgs;
 use crate::out::{self, say};
 
 pub fn models(args: &ListArgs) -> Result<()> {
     let mut rows = Vec::new();
+    let mut family = "";
     for entry in zoo::entries() {
-        let recipe = zoo::recipe(entry.name)?;
-        let input = recipe.graph.input_shape()?;
-        let params = Model::new(recipe.graph, 0)?.count_params();
-        rows.push(
-            json!({ "name": entry.name, "input": input.dims(), "params": params.0 + params.1, "about": entry.about }),
-        );
-        if !args.json {
-            let params = out::thousands(params.0 + params.1);
-            say!("{:<16} {params} parameters, input {:?}", entry.name, input.dims());
-            say!("{:<16} {}", "", entry.about);
+        let graph = zoo::recipe(entry.name)?.graph;
+        let params: usize = graph.nodes().iter().flat_map(|n| graph.params(n)).map(|p| p.len()).sum();
+        let mul_adds = graph.mul_adds();
+        rows.push(json!({ "name": entry.name, "family": entry.family, "input": entry.input, "classes": entry.classes,
+            "params": params, "mul_adds": mul_adds, "about": entry.about }));
+        if args.json {
+            continue;
         }
+        if family != entry.family {
+            say!("{}{}", if family.is_empty() { "" } else { "\n" }, entry.family);
+            family = entry.family;
+        }
+        let [h, w, c] = entry.input;
+        let (params, size) = (out::thousands(params), format!("{h}x{w}x{c}"));
+        say!(
+            "  {:<18} {params:>11} parameters {:>7} multiply-adds  {size:<9}  {}",
+            entry.name,
+            short(mul_adds),
+            entry.about
+        );
     }
     if args.json {
         out::json(rows.into());
     } else {
-        say!("\nTrain one with `striate train mnist --model NAME`; see its layers with `striate summary NAME`.");
+        say!(
+            "\nTrain one with `striate train DATA --model NAME`; --input-size and --classes build it in another size."
+        );
+        say!(
+            "See its layers with `striate summary NAME`, and as a file to be changed with `striate summary NAME --toml`."
+        );
     }
     Ok(())
+}
+
+// Three digits and a unit: 864 k, 1.82 G.
+fn short(n: u64) -> String {
+    let (value, unit) = match n {
+        0..1_000_000 => (n as f64 / 1e3, "k"),
+        1_000_000..1_000_000_000 => (n as f64 / 1e6, "M"),
+        _ => (n as f64 / 1e9, "G"),
+    };
+    let digits = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
+    format!("{value:.digits$} {unit}")
 }
 
 pub fn data(args: &ListArgs) -> Result<()> {

@@ -54,6 +54,9 @@ fn introduce(job: &Job, model: &Model) {
         job.validation.as_ref().map_or(String::new(), |d| format!(", {} to validate", out::thousands(d.len())));
     let (train, test) = (out::thousands(job.train.len()), out::thousands(job.split.test.len()));
     say!("{}: {train} images to train{held_out}, {test} to test", job.split.train.name());
+    if let Some(line) = job.fitted() {
+        say!("{line}");
+    }
     say!("{}", job.settings());
     let verb = if job.past.is_some() { "Going on with" } else { "Writing to" };
     say!("{verb} {}", job.folder.path().display());

@@ -123,7 +123,7 @@ fn folders_of_images() {
     // Sizes differ, some files are no images: they are named, not all of many, and training goes on.
     (0..10).for_each(|i| drop(folder.write(&format!("pets/dog/{i}.png"), grey_png(300, 20 + i, 240))));
     (0..14).for_each(|i| drop(folder.write(&format!("pets/dog/bad{i}.png"), "no image")));
-    let out = folder.run(&["train", "pets", "--epochs", "1", "--quiet", "--out", "run"]);
+    let out = folder.run(&["train", "pets", "--classes", "10", "--epochs", "1", "--quiet", "--out", "run"]);
     let warnings = common::text(&out.stderr);
     assert!(out.status.success(), "{warnings}");
     assert_eq!(warnings.matches("warning: left out: ").count(), 11, "{warnings}");

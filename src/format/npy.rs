@@ -1,4 +1,4 @@
-//! NumPy's `.npy`, read and written, and `.npz`, read.
+//! NumPy's `.npy` and `.npz`, read and written.
 //!
 //! ```text
 //! \x93NUMPY  major minor  length of the header  {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }  numbers
@@ -6,7 +6,7 @@
 //!
 //! Versions 1 to 3 of the header; the types `<f4 <f8 <i4 <i8 |u1`, in C order.
 //! Others are refused with the line of Python that converts them. An `.npz` is a
-//! zip archive of `.npy` files, stored (`np.savez`) or deflated (`np.savez_compressed`).
+//! zip archive of `.npy` files, stored (`np.savez`) or deflated (`np.savez_compressed`); it is written stored.
 //!
 //! Source: NumPy Enhancement Proposal 1, and `numpy.lib.format`.
 
@@ -15,7 +15,7 @@ use std::path::Path;
 
 use super::dtype::exact;
 use super::safetensors::{self, MAX_RANK, shorten};
-use super::zip::Archive;
+use super::zip::{Archive, Writer};
 use super::{atomic, sniff};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
@@ -173,6 +173,37 @@ pub fn npz_from_bytes(path: &Path, bytes: &[u8]) -> Result<Vec<(String, Array)>>
         Ok((name.to_string(), Array::from_bytes(&path.join(&entry.name), &content)?))
     };
     archive.entries().iter().map(read).collect()
+}
+
+/// Writes the `.npz` file `path` whole or not at all; each array is asked for when its turn comes.
+///
+/// ```
+/// # let folder = std::env::temp_dir().join(format!("striate-doc-npz-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder).unwrap();
+/// # let path = folder.join("a.npz");
+/// use striate::{Tensor, format::npy::{self, Array}};
+/// npy::write_npz(&path, [Ok(("x".to_string(), Array::from(Tensor::zeros(&[2, 3]))))])?;
+/// assert_eq!(npy::read_npz(&path)?[0].1.dims(), [2, 3]);
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # Ok::<(), striate::Error>(())
+/// ```
+///
+/// # Errors
+/// An array is an error itself, or the file cannot be written.
+pub fn write_npz(path: &Path, arrays: impl IntoIterator<Item = Result<(String, Array)>>) -> Result<()> {
+    let mut failed = None;
+    let written = atomic::write(path, |out| {
+        let mut writer = Writer::new(out);
+        for array in arrays {
+            let (name, array) = array.map_err(|e| {
+                failed = Some(e);
+                std::io::Error::other("an array cannot be made")
+            })?;
+            writer.add(&format!("{name}.npy"), &array.to_bytes())?;
+        }
+        writer.finish().map(|_| ())
+    });
+    failed.map_or(written, Err)
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>> {

@@ -1,9 +1,11 @@
-//! Reads zip archives in memory: stored and deflated entries, sizes bounded, CRCs checked.
+//! Zip archives: read in memory (stored and deflated entries, sizes bounded, CRCs checked), and written with stored
+//! entries.
 //!
 //! The central directory at the end of the file is what counts; of an entry's own
 //! header only the lengths of its name and extra field are used, since streaming
 //! writers leave the sizes there empty. Not read, each with an error that says so:
-//! encrypted entries, archives in several parts, and archives that need zip64.
+//! encrypted entries, archives in several parts, and archives that need zip64. PyTorch writes zip64's end records where
+//! nothing needs them; they are passed over.
 //!
 //! Memory: an entry is inflated into a buffer that grows with what really comes,
 //! up to the size the directory gives; deflate cannot claim more than 1032 times
@@ -11,8 +13,9 @@
 //!
 //! Source: PKWARE's APPNOTE.TXT 6.3.10, sections 4.3 and 4.4; RFC 1951 for deflate.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::io::Read;
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use flate2::Crc;
@@ -24,7 +27,11 @@ use crate::error::{Error, Result};
 const END: &[u8] = b"PK\x05\x06";
 const CENTRAL: &[u8] = b"PK\x01\x02";
 const LOCAL: &[u8] = b"PK\x03\x04";
+const ZIP64_END: &[u8] = b"PK\x06\x06";
+const ZIP64_LOCATOR: &[u8] = b"PK\x06\x07";
 const END_LENGTH: usize = 22;
+const LOCATOR_LENGTH: usize = 20;
+const ZIP64_LENGTH: usize = 56 + LOCATOR_LENGTH;
 const CENTRAL_LENGTH: usize = 46;
 const LOCAL_LENGTH: usize = 30;
 const MAX_TOTAL: u64 = 1 << 32;
@@ -42,20 +49,27 @@ pub struct Entry {
     local_at: usize,
 }
 
+impl Entry {
+    /// The bytes of its content, as the directory says; [`Archive::read`] gives so many or an error.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+}
+
 /// An archive in memory.
-pub struct Archive<'a> {
-    path: &'a Path,
+pub struct Archive<'p, 'a> {
+    path: &'p Path,
     /// All that stands before the central directory.
     body: &'a [u8],
     entries: Vec<Entry>,
 }
 
-impl<'a> Archive<'a> {
+impl<'p, 'a> Archive<'p, 'a> {
     /// Reads and checks the directory of the archive `bytes`; `path` serves for messages.
     ///
     /// # Errors
     /// The bytes are no zip archive, the directory is damaged, or it needs what is not read.
-    pub fn open(path: &'a Path, bytes: &'a [u8]) -> Result<Self> {
+    pub fn open(path: &'p Path, bytes: &'a [u8]) -> Result<Self> {
         let (directory, body, count) = find_directory(bytes).map_err(|what| damaged(path, &what))?;
         let entries = read_directory(directory, count).map_err(|what| damaged(path, &what))?;
         check_entries(&entries, body.len() as u64).map_err(|what| damaged(path, &what))?;
@@ -67,22 +81,22 @@ impl<'a> Archive<'a> {
         &self.entries
     }
 
-    /// The content of an entry, its CRC-32 checked.
+    /// The content of an entry, its CRC-32 checked; that of a stored entry is not copied.
     ///
     /// # Errors
     /// The entry is damaged.
-    pub fn read(&self, entry: &Entry) -> Result<Vec<u8>> {
+    pub fn read(&self, entry: &Entry) -> Result<Cow<'a, [u8]>> {
         self.inflate(entry).map_err(|what| damaged(self.path, &format!("'{}': {what}", shorten(&entry.name))))
     }
 
-    fn inflate(&self, entry: &Entry) -> Result<Vec<u8>, String> {
+    fn inflate(&self, entry: &Entry) -> Result<Cow<'a, [u8]>, String> {
         let stored = self.stored(entry).ok_or("its data is not where the directory says")?;
-        let mut data = Vec::new();
+        let mut data = Cow::Borrowed(stored);
         if entry.deflated {
-            let read = DeflateDecoder::new(stored).take(entry.size + 1).read_to_end(&mut data);
+            let mut inflated = Vec::new();
+            let read = DeflateDecoder::new(stored).take(entry.size + 1).read_to_end(&mut inflated);
             read.map_err(|e| format!("cannot inflate: {e}"))?;
-        } else {
-            data.extend_from_slice(stored);
+            data = Cow::Owned(inflated);
         }
         if data.len() as u64 != entry.size {
             return Err(format!("expected {} bytes, found {} or more", entry.size, data.len()));
@@ -108,6 +122,58 @@ impl<'a> Archive<'a> {
     }
 }
 
+/// Writes an archive of stored entries; the same entries give the same bytes.
+pub struct Writer<W> {
+    out: W,
+    at: u64,
+    directory: Vec<u8>,
+    count: u16,
+}
+
+impl<W: Write> Writer<W> {
+    /// An archive that goes to `out`.
+    pub fn new(out: W) -> Self {
+        Self { out, at: 0, directory: Vec::new(), count: 0 }
+    }
+
+    /// Adds a file.
+    ///
+    /// # Errors
+    /// `out` cannot be written, or the archive would need zip64: over 4 GB, or 65534 entries.
+    pub fn add(&mut self, name: &str, data: &[u8]) -> io::Result<()> {
+        let too_large = || io::Error::other("a zip archive of over 4 GB or 65534 entries is not written");
+        let field = |n: u64| u32::try_from(n).ok().filter(|n| *n != u32::MAX).ok_or_else(too_large);
+        let (at, length) = (field(self.at)?, field(data.len() as u64)?);
+        let name_length = u16::try_from(name.len()).map_err(|_| io::Error::other("a name of over 65535 bytes"))?;
+        self.count = self.count.checked_add(1).filter(|n| *n != u16::MAX).ok_or_else(too_large)?;
+        let mut crc = Crc::new();
+        crc.update(data);
+        // Version 2.0, names in UTF-8, stored, and the first day that the format knows.
+        let mut common = vec![20, 0, 0, 8, 0, 0, 0, 0, 0x21, 0];
+        [crc.sum(), length, length].iter().for_each(|n| common.extend(n.to_le_bytes()));
+        common.extend(name_length.to_le_bytes());
+        let local = [LOCAL, &common, &[0; 2], name.as_bytes()].concat();
+        self.directory.extend([CENTRAL, &[20, 0], &common, &[0; 12], &at.to_le_bytes(), name.as_bytes()].concat());
+        self.out.write_all(&local)?;
+        self.out.write_all(data)?;
+        self.at += (local.len() + data.len()) as u64;
+        Ok(())
+    }
+
+    /// Writes the directory; without it there is no archive.
+    ///
+    /// # Errors
+    /// `out` cannot be written, or the archive would need zip64.
+    pub fn finish(mut self) -> io::Result<W> {
+        let too_large = |_| io::Error::other("a zip archive of over 4 GB is not written");
+        let at = u32::try_from(self.at).map_err(too_large)?.to_le_bytes();
+        let length = u32::try_from(self.directory.len()).map_err(too_large)?.to_le_bytes();
+        let count = self.count.to_le_bytes();
+        self.out.write_all(&[&self.directory, END, &[0; 4], &count, &count, &length, &at, &[0; 2]].concat())?;
+        Ok(self.out)
+    }
+}
+
 /// The central directory, what stands before it, and the number of entries.
 fn find_directory(bytes: &[u8]) -> Result<(&[u8], &[u8], u16), String> {
     let end_at = find_end(bytes).ok_or("truncated, or not a zip archive: it has no end record")?;
@@ -122,10 +188,22 @@ fn find_directory(bytes: &[u8]) -> Result<(&[u8], &[u8], u16), String> {
         return Err("an archive in several parts is not read".into());
     }
     let (at, length) = (at as usize, length as usize);
-    match bytes[..end_at].get(at..) {
+    let directory_end = without_zip64(&bytes[..end_at]);
+    match bytes[..directory_end].get(at..) {
         Some(directory) if directory.len() == length => Ok((directory, &bytes[..at], count)),
         _ => Err(format!("the directory ({length} bytes at {at}) is not where it should be")),
     }
+}
+
+/// Where the central directory ends: before zip64's end record and locator, if they are there.
+fn without_zip64(before_end: &[u8]) -> usize {
+    let records = || {
+        let at = before_end.len().checked_sub(ZIP64_LENGTH)?;
+        let records = &before_end[at..];
+        (records.starts_with(ZIP64_END) && records[ZIP64_LENGTH - LOCATOR_LENGTH..].starts_with(ZIP64_LOCATOR))
+            .then_some(at)
+    };
+    records().unwrap_or(before_end.len())
 }
 
 /// The last end record whose comment fills the rest of the file.
@@ -248,7 +326,34 @@ mod tests {
 
     fn read_all(bytes: &[u8]) -> Result<Vec<Vec<u8>>> {
         let archive = Archive::open(Path::new("a.zip"), bytes)?;
-        archive.entries().iter().map(|e| archive.read(e)).collect()
+        archive.entries().iter().map(|e| archive.read(e).map(Cow::into_owned)).collect()
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_the_same_bytes_twice() {
+        let write = || {
+            let mut writer = Writer::new(Vec::new());
+            writer.add("a", b"hello").unwrap();
+            writer.add("b/\u{e9}", &[7; 1000]).unwrap();
+            writer.finish().unwrap()
+        };
+        assert_eq!(read_all(&write()).unwrap(), [b"hello".to_vec(), vec![7; 1000]]);
+        assert_eq!(write(), write());
+        let (bytes, empty) = (write(), Writer::new(Vec::new()).finish().unwrap());
+        let archive = Archive::open(Path::new("a.zip"), &bytes).unwrap();
+        assert_eq!(archive.entries()[1].name, "b/\u{e9}");
+        assert_eq!(read_all(&empty).unwrap(), Vec::<Vec<u8>>::new());
+    }
+
+    /// PyTorch's writer adds the records of zip64 to every archive.
+    #[test]
+    fn end_records_of_zip64_are_passed_over() {
+        let mut zip = make(&[("a", b"hello")], false);
+        let end = zip.split_off(zip.len() - END_LENGTH);
+        let records = [ZIP64_END, &[0; 52], ZIP64_LOCATOR, &[0; 16]].concat();
+        assert_eq!(read_all(&[zip.clone(), records.clone(), end.clone()].concat()).unwrap(), [b"hello"]);
+        let other = [zip, records[1..].to_vec(), end].concat();
+        assert!(error_of(&other).contains("not where it should be"));
     }
 
     #[test]

@@ -2,22 +2,24 @@
 //!
 //! [`forward`] and [`backward`] work in place on slices, so that a convolution
 //! can call them on rows that are still in the cache. Most derivatives follow
-//! from `y` alone; only [`Activation::Silu`] and [`Activation::HardSwish`] need
+//! from `y` alone; [`Activation::Silu`], [`Activation::Gelu`] and a few more need
 //! `x` (see [`Activation::needs`]). At a kink the derivative is that of the left
 //! side; a NaN stays a NaN.
+
+mod formula;
+mod kernels;
 
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
+pub use kernels::{backward, forward};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, unknown};
-use crate::ops::pieces::{self, PARTS, not_negative, row_sum, rows_per_piece, total};
+use crate::ops::pieces::{self, not_negative, rows_per_piece};
 use crate::ops::{Compiled, Ctx, Io, Mode, Needs, Rule, Step, Twin};
-use crate::simd::{mul_add, stamp};
 use crate::tensor::Shape;
-use crate::vmath::{exp_lane, exp_m1_lane, sigmoid_lane, tanh_lane};
 
 /// An activation function.
 ///
@@ -49,17 +51,37 @@ pub enum Activation {
     Silu,
     /// `y = x min(max(x + 3, 0), 6) / 6`. Source: Howard et al., MobileNetV3, 2019, arXiv:1905.02244.
     HardSwish,
+    /// `y = x P(X <= x)` with `X` standard normal, `x (1 + erf(x / sqrt 2)) / 2`. Source: Hendrycks and Gimpel,
+    /// "Gaussian Error Linear Units", 2016, arXiv:1606.08415.
+    Gelu,
+    /// `y = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2`, the same paper's approximation of [`Activation::Gelu`].
+    GeluTanh,
+    /// `y = x tanh(ln(1 + e^x))`. Source: Misra, "Mish", 2019, arXiv:1908.08681.
+    Mish,
+    /// `y = 1.0507 x` for `x >= 0`, else `1.0507 1.6733 (e^x - 1)`. Source: Klambauer et al., "Self-Normalizing Neural
+    /// Networks", 2017, arXiv:1706.02515.
+    Selu,
+    /// `y = ln(1 + e^x)`.
+    Softplus,
+    /// `y = x / (1 + |x|)`.
+    Softsign,
+    /// `y = e^x`.
+    Exponential,
+    /// `y = min(max(x + 3, 0), 6) / 6`, as in MobileNetV3, PyTorch and Keras 3 (Keras 2: `0.2 x + 0.5`, cut to 0 and 1).
+    HardSigmoid,
     /// `y = 1 / (1 + e^-x)`.
     Sigmoid,
     /// `y = tanh(x)`.
     Tanh,
     /// `y_i = e^(x_i) / sum_j e^(x_j)` over the last axis.
     Softmax,
+    /// `y_i = x_i - ln(sum_j e^(x_j))` over the last axis.
+    LogSoftmax,
 }
 
 impl Activation {
     /// All functions, those with a parameter at its default.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 19] = [
         Self::Linear,
         Self::Relu,
         Self::Relu6,
@@ -67,9 +89,18 @@ impl Activation {
         Self::Elu(1.0),
         Self::Silu,
         Self::HardSwish,
+        Self::Gelu,
+        Self::GeluTanh,
+        Self::Mish,
+        Self::Selu,
+        Self::Softplus,
+        Self::Softsign,
+        Self::Exponential,
+        Self::HardSigmoid,
         Self::Sigmoid,
         Self::Tanh,
         Self::Softmax,
+        Self::LogSoftmax,
     ];
 
     /// The name, without the parameter.
@@ -82,9 +113,18 @@ impl Activation {
             Self::Elu(_) => "elu",
             Self::Silu => "silu",
             Self::HardSwish => "hard_swish",
+            Self::Gelu => "gelu",
+            Self::GeluTanh => "gelu_tanh",
+            Self::Mish => "mish",
+            Self::Selu => "selu",
+            Self::Softplus => "softplus",
+            Self::Softsign => "softsign",
+            Self::Exponential => "exponential",
+            Self::HardSigmoid => "hard_sigmoid",
             Self::Sigmoid => "sigmoid",
             Self::Tanh => "tanh",
             Self::Softmax => "softmax",
+            Self::LogSoftmax => "log_softmax",
         }
     }
 
@@ -104,85 +144,10 @@ impl Activation {
     pub fn needs(self) -> Needs {
         match self {
             Self::Linear => Needs::default(),
-            Self::Silu | Self::HardSwish => Needs { x: true, y: false },
+            Self::Silu | Self::HardSwish | Self::Gelu | Self::GeluTanh | Self::Mish | Self::Softsign => {
+                Needs { x: true, y: false }
+            }
             _ => Needs { x: false, y: true },
-        }
-    }
-
-    /// `y` for one number, in f64; softmax is taken over one channel, and so 1.
-    pub fn apply(self, x: f64) -> f64 {
-        match self {
-            Self::Linear => x,
-            Self::Relu => x.max(0.0),
-            Self::Relu6 => x.clamp(0.0, 6.0),
-            Self::LeakyRelu(slope) => {
-                if x >= 0.0 {
-                    x
-                } else {
-                    f64::from(slope) * x
-                }
-            }
-            Self::Elu(alpha) => {
-                if x >= 0.0 {
-                    x
-                } else {
-                    f64::from(alpha) * libm::expm1(x)
-                }
-            }
-            Self::Silu => x / (1.0 + libm::exp(-x)),
-            Self::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
-            Self::Sigmoid => 1.0 / (1.0 + libm::exp(-x)),
-            Self::Tanh => libm::tanh(x),
-            Self::Softmax => 1.0,
-        }
-    }
-
-    /// `dy/dx` for one number, in f64; softmax is taken over one channel, and so 0.
-    pub fn derivative(self, x: f64) -> f64 {
-        let step = |inside: bool| f64::from(u8::from(inside));
-        let sigmoid = Self::Sigmoid.apply(x);
-        match self {
-            Self::Linear => 1.0,
-            Self::Relu => step(x > 0.0),
-            Self::Relu6 => step(x > 0.0 && x < 6.0),
-            Self::LeakyRelu(slope) => {
-                if x > 0.0 {
-                    1.0
-                } else {
-                    f64::from(slope)
-                }
-            }
-            Self::Elu(alpha) => {
-                if x > 0.0 {
-                    1.0
-                } else {
-                    f64::from(alpha) * libm::exp(x)
-                }
-            }
-            Self::Silu => sigmoid * (1.0 + x * (1.0 - sigmoid)),
-            Self::HardSwish => {
-                if x.abs() < 3.0 {
-                    (2.0 * x + 3.0) / 6.0
-                } else {
-                    step(x >= 3.0)
-                }
-            }
-            Self::Sigmoid => sigmoid * (1.0 - sigmoid),
-            Self::Tanh => 1.0 - libm::tanh(x).powi(2),
-            Self::Softmax => 0.0,
-        }
-    }
-
-    /// Applies the function in place, in f64, to samples whose last axis has `channels` elements; for twins.
-    pub fn apply_f64(self, x: &mut [f64], channels: usize) {
-        if self != Self::Softmax {
-            return x.iter_mut().for_each(|v| *v = self.apply(*v));
-        }
-        for row in x.chunks_mut(channels.max(1)) {
-            let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            row.iter_mut().for_each(|v| *v = libm::exp(*v - max));
-            let sum: f64 = row.iter().sum();
-            row.iter_mut().for_each(|v| *v /= sum);
         }
     }
 
@@ -216,6 +181,7 @@ impl FromStr for Activation {
         let found = match name {
             "swish" => Some(Self::Silu),
             "hard_silu" => Some(Self::HardSwish),
+            "exp" => Some(Self::Exponential),
             _ => Self::ALL.into_iter().find(|a| a.name() == name),
         };
         let activation = found.ok_or_else(|| unknown("activation", name, Self::ALL.map(Self::name)))?;
@@ -244,116 +210,6 @@ impl fmt::Display for Activation {
             None => f.write_str(self.name()),
         }
     }
-}
-
-stamp! {
-    /// A function that applies an activation in place: `y` holds x and gets y; its last axis has `channels` elements.
-    pub fn forward(activation: Activation, channels: usize, y: &mut [f32]) = forward_body[FMA, LANES];
-}
-
-stamp! {
-    /// A function that turns the gradient to y into the gradient to x, in place in `dy`.
-    ///
-    /// Of `x` and `y` only what [`Activation::needs`] says is read; the other may be empty.
-    pub fn backward(activation: Activation, channels: usize, x: &[f32], y: &[f32], dy: &mut [f32])
-        = backward_body[FMA, LANES];
-}
-
-#[inline(always)]
-fn forward_body<const FMA: bool, const LANES: usize>(activation: Activation, channels: usize, y: &mut [f32]) {
-    match activation {
-        Activation::Linear => {}
-        Activation::Relu => map(y, |x| if x < 0.0 { 0.0 } else { x }),
-        Activation::Relu6 => map(y, |x| clip(x, 0.0, 6.0)),
-        Activation::LeakyRelu(slope) => map(y, |x| if x < 0.0 { slope * x } else { x }),
-        Activation::Elu(alpha) => map(y, |x| if x < 0.0 { alpha * exp_m1_lane::<FMA>(x) } else { x }),
-        Activation::Silu => map(y, |x| x * sigmoid_lane::<FMA>(x)),
-        Activation::HardSwish => map(y, |x| x * clip(x + 3.0, 0.0, 6.0) * (1.0 / 6.0)),
-        Activation::Sigmoid => map(y, sigmoid_lane::<FMA>),
-        Activation::Tanh => map(y, tanh_lane::<FMA>),
-        Activation::Softmax => y.chunks_mut(channels.max(1)).for_each(softmax::<FMA>),
-    }
-}
-
-#[inline(always)]
-fn backward_body<const FMA: bool, const LANES: usize>(
-    activation: Activation,
-    channels: usize,
-    x: &[f32],
-    y: &[f32],
-    dy: &mut [f32],
-) {
-    match activation {
-        Activation::Linear => {}
-        Activation::Relu => map2(dy, y, |dy, y| if y > 0.0 { dy } else { 0.0 }),
-        Activation::Relu6 => map2(dy, y, |dy, y| if y > 0.0 && y < 6.0 { dy } else { 0.0 }),
-        Activation::LeakyRelu(slope) => map2(dy, y, |dy, y| if y > 0.0 { dy } else { slope * dy }),
-        Activation::Elu(alpha) => map2(dy, y, |dy, y| if y > 0.0 { dy } else { dy * (y + alpha) }),
-        Activation::Silu => map2(dy, x, |dy, x| {
-            let s = sigmoid_lane::<FMA>(x);
-            dy * s * mul_add::<FMA>(x, 1.0 - s, 1.0)
-        }),
-        Activation::HardSwish => map2(dy, x, |dy, x| {
-            let middle = mul_add::<FMA>(x, 1.0 / 3.0, 0.5);
-            dy * if x >= 3.0 {
-                1.0
-            } else if x <= -3.0 {
-                0.0
-            } else {
-                middle
-            }
-        }),
-        Activation::Sigmoid => map2(dy, y, |dy, y| dy * y * (1.0 - y)),
-        Activation::Tanh => map2(dy, y, |dy, y| dy * mul_add::<FMA>(-y, y, 1.0)),
-        Activation::Softmax => {
-            let rows = dy.chunks_mut(channels.max(1)).zip(y.chunks(channels.max(1)));
-            rows.for_each(|(dy, y)| softmax_backward::<FMA>(dy, y));
-        }
-    }
-}
-
-#[inline(always)]
-fn map(y: &mut [f32], f: impl Fn(f32) -> f32) {
-    y.iter_mut().for_each(|y| *y = f(*y));
-}
-
-#[inline(always)]
-fn map2(dy: &mut [f32], y: &[f32], f: impl Fn(f32, f32) -> f32) {
-    dy.iter_mut().zip(y).for_each(|(dy, y)| *dy = f(*dy, *y));
-}
-
-// As `f32::clamp`, in the form that becomes two vector instructions; NaN stays.
-#[inline(always)]
-fn clip(x: f32, low: f32, high: f32) -> f32 {
-    let x = if x < low { low } else { x };
-    if x > high { high } else { x }
-}
-
-// The largest is subtracted first, so that no power overflows.
-#[inline(always)]
-fn softmax<const FMA: bool>(row: &mut [f32]) {
-    let mut part = [f32::NEG_INFINITY; PARTS];
-    row.chunks(PARTS).for_each(|v| part.iter_mut().zip(v).for_each(|(part, v)| *part = larger(*part, *v)));
-    let max = part.into_iter().fold(f32::NEG_INFINITY, larger);
-    map(row, |v| exp_lane::<FMA>(v - max));
-    let scale = 1.0 / row_sum(row);
-    map(row, |v| v * scale);
-}
-
-#[inline(always)]
-fn larger(a: f32, b: f32) -> f32 {
-    if b > a { b } else { a }
-}
-
-// `dx_i = y_i (dy_i - sum_j dy_j y_j)`.
-#[inline(always)]
-fn softmax_backward<const FMA: bool>(dy: &mut [f32], y: &[f32]) {
-    let mut part = [0.0; PARTS];
-    for (dy, y) in dy.chunks(PARTS).zip(y.chunks(PARTS)) {
-        part.iter_mut().zip(dy).zip(y).for_each(|((part, dy), y)| *part = mul_add::<FMA>(*dy, *y, *part));
-    }
-    let dot = total(part);
-    map2(dy, y, |dy, y| y * (dy - dot));
 }
 
 impl Rule for Activation {
@@ -467,7 +323,8 @@ mod tests {
         for activation in Activation::ALL {
             for x in [-4.5, -2.0, -0.3, 0.4, 2.5, 5.0, 7.0] {
                 let slope = (activation.apply(x + 1e-6) - activation.apply(x - 1e-6)) / 2e-6;
-                assert!((slope - activation.derivative(x)).abs() < 1e-8, "{activation} at {x}");
+                let want = activation.derivative(x);
+                assert!((slope - want).abs() < 1e-8 * want.abs().max(1.0), "{activation} at {x}");
             }
         }
     }

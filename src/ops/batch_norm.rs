@@ -10,10 +10,8 @@
 //! ```
 //!
 //! Each way takes two passes over memory: one for two sums per channel, one for
-//! the result. The sums run over pieces that are cut by shape; within a piece
-//! they are f32 in blocks of rows, and the pieces are added in order in f64. The
-//! squares are those of `x - shift`, where `shift` is the mean of the first few
-//! rows, so that a mean far from 0 costs no digits.
+//! the result. The squares are those of `x - shift`, where `shift` is the mean
+//! of the first few rows, so that a mean far from 0 costs no digits.
 //!
 //! Source: Ioffe and Szegedy, "Batch Normalization", 2015, arXiv:1502.03167.
 
@@ -21,14 +19,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::init::Init;
-use crate::ops::pieces::{not_negative, only, rows_per_piece};
+use crate::ops::channels::Channels;
+use crate::ops::pieces::{not_negative, only};
 use crate::ops::{Compiled, Ctx, Io, Mode, Needs, ParamSpec, Rule, Step, Twin};
-use crate::simd::{mul_add, stamp};
 use crate::tensor::Shape;
 
 /// Normalises each channel (the last axis) over the batch; `[.., c] -> [.., c]`.
 ///
-/// Parameters: `gamma` (ones), `beta` (zeros), and the statistics `moving_mean` (zeros) and `moving_variance` (ones),
+/// Parameters: `gamma` (ones) if `scale`, `beta` (zeros) if `center`, and the statistics `moving_mean` (zeros) and `moving_variance` (ones),
 /// which training updates but no optimiser. As in Keras, the moving variance is the mean square (divided by N; PyTorch
 /// divides by N - 1).
 ///
@@ -44,11 +42,21 @@ pub struct BatchNorm {
     pub momentum: f32,
     /// What is added to the variance.
     pub epsilon: f32,
+    /// Whether there is a learned offset, `beta`.
+    #[serde(skip_serializing_if = "is_yes")]
+    pub center: bool,
+    /// Whether there is a learned scale, `gamma`.
+    #[serde(skip_serializing_if = "is_yes")]
+    pub scale: bool,
+}
+
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 impl Default for BatchNorm {
     fn default() -> Self {
-        Self { momentum: 0.99, epsilon: 1e-3 }
+        Self { momentum: 0.99, epsilon: 1e-3, center: true, scale: true }
     }
 }
 
@@ -66,12 +74,38 @@ impl BatchNorm {
         self.epsilon = epsilon;
         self
     }
-}
 
-const GAMMA: usize = 0;
-const BETA: usize = 1;
-const MEAN: usize = 2;
-const VARIANCE: usize = 3;
+    /// Sets whether there is a learned offset.
+    #[must_use]
+    pub fn center(mut self, center: bool) -> Self {
+        self.center = center;
+        self
+    }
+
+    /// Sets whether there is a learned scale.
+    #[must_use]
+    pub fn scale(mut self, scale: bool) -> Self {
+        self.scale = scale;
+        self
+    }
+
+    // The numbers of the parameters.
+    fn gamma(&self) -> Option<usize> {
+        self.scale.then_some(0)
+    }
+
+    fn beta(&self) -> Option<usize> {
+        self.center.then_some(usize::from(self.scale))
+    }
+
+    fn mean(&self) -> usize {
+        usize::from(self.scale) + usize::from(self.center)
+    }
+
+    fn variance(&self) -> usize {
+        self.mean() + 1
+    }
+}
 
 impl Rule for BatchNorm {
     fn class(&self) -> &'static str {
@@ -90,12 +124,10 @@ impl Rule for BatchNorm {
     fn params(&self, x: &[Shape]) -> Vec<ParamSpec> {
         let c = x[0].channels();
         let spec = |name, init, trainable| ParamSpec { name, dims: vec![c], init, fans: (c, c), trainable };
-        vec![
-            spec("gamma", Init::Ones, true),
-            spec("beta", Init::Zeros, true),
-            spec("moving_mean", Init::Zeros, false),
-            spec("moving_variance", Init::Ones, false),
-        ]
+        let gamma = self.scale.then(|| spec("gamma", Init::Ones, true));
+        let beta = self.center.then(|| spec("beta", Init::Zeros, true));
+        let statistics = [spec("moving_mean", Init::Zeros, false), spec("moving_variance", Init::Ones, false)];
+        gamma.into_iter().chain(beta).chain(statistics).collect()
     }
 
     fn mul_adds(&self, _x: &[Shape], y: Shape) -> u64 {
@@ -103,24 +135,11 @@ impl Rule for BatchNorm {
     }
 
     fn compile(&self, ctx: &Ctx<'_>) -> Result<Compiled> {
-        let channels = ctx.y.channels();
-        let lanes = channels * MIN_LANES.div_ceil(channels);
-        let piece = rows_per_piece(lanes).max(BLOCK_ROWS) * lanes;
-        let len = ctx.batch * ctx.y.len();
-        let step = Normalise {
-            rule: self.clone(),
-            mode: ctx.mode,
-            channels,
-            lanes,
-            piece,
-            moments: moments(ctx.isa),
-            products: products(ctx.isa),
-            normalise: normalise(ctx.isa),
-            gradient: gradient(ctx.isa),
-        };
-        let saved = if ctx.mode == Mode::Train { vec![3 * channels] } else { Vec::new() };
-        let work = COEFFICIENTS * lanes + len.div_ceil(piece) * SUMS * lanes;
-        Ok(Compiled { step: Box::new(step), needs: Needs { x: true, y: false }, saved, work, notes: Vec::new() })
+        let channels = Channels::new(ctx.y.channels(), ctx.isa);
+        let saved = if ctx.mode == Mode::Train { vec![3 * channels.channels] } else { Vec::new() };
+        let work = channels.coefficients() + channels.pieces(ctx.batch * ctx.y.len()) * channels.sums();
+        let step = Box::new(Normalise { rule: self.clone(), mode: ctx.mode, channels });
+        Ok(Compiled { step, needs: Needs { x: true, y: false }, saved, work, notes: Vec::new() })
     }
 
     fn twin(&self, t: &Twin<'_>) -> Vec<f64> {
@@ -131,39 +150,23 @@ impl Rule for BatchNorm {
             .map(|ch| {
                 let mean = of(ch).sum::<f64>() / n;
                 let variance = of(ch).map(|v| (v - mean).powi(2)).sum::<f64>() / n;
-                if t.mode == Mode::Train { (mean, variance) } else { (t.w[MEAN][ch], t.w[VARIANCE][ch]) }
+                if t.mode == Mode::Train { (mean, variance) } else { (t.w[self.mean()][ch], t.w[self.variance()][ch]) }
             })
             .collect();
         let one = |(i, v): (usize, &f64)| {
             let (mean, variance) = statistics[i % c];
-            t.w[GAMMA][i % c] * (v - mean) / libm::sqrt(variance + f64::from(self.epsilon)) + t.w[BETA][i % c]
+            let gamma = self.gamma().map_or(1.0, |gamma| t.w[gamma][i % c]);
+            let beta = self.beta().map_or(0.0, |beta| t.w[beta][i % c]);
+            gamma * (v - mean) / libm::sqrt(variance + f64::from(self.epsilon)) + beta
         };
         x.iter().enumerate().map(one).collect()
     }
 }
 
-// Few channels are repeated until a row is at least a vector wide.
-const MIN_LANES: usize = 64;
-// Rows whose sums are taken in one go, before they are added to the piece's.
-const BLOCK_ROWS: usize = 64;
-// Arrays of `lanes` numbers: a centre and three coefficients.
-const COEFFICIENTS: usize = 4;
-// Of each piece: two sums, and the two of the running block.
-const SUMS: usize = 4;
-
-type Unary = fn(&[f32], &[f32], &mut [f32]);
-type Binary = fn(&[f32], &[f32], &[f32], &mut [f32]);
-
 struct Normalise {
     rule: BatchNorm,
     mode: Mode,
-    channels: usize,
-    lanes: usize,
-    piece: usize,
-    moments: Unary,
-    products: Binary,
-    normalise: Unary,
-    gradient: Binary,
+    channels: Channels,
 }
 
 /// The statistics of one channel; `rest` is what rounding `center` to f32 took from the mean, in standard deviations.
@@ -175,100 +178,67 @@ struct Channel {
 
 impl Step for Normalise {
     fn forward(&self, io: &Io<'_>) {
-        let (x, mut y, mut work) = (io.x(0), io.y_mut(), io.work());
-        let (coefficients, partial) = work.split_at_mut(COEFFICIENTS * self.lanes);
+        let (channels, x, mut y, mut work) = (&self.channels, io.x(0), io.y_mut(), io.work());
+        let (coefficients, sums) = work.split_at_mut(channels.coefficients());
         let x = &*x;
+        let sums = &mut sums[..channels.pieces(x.len()) * channels.sums()];
         if self.mode == Mode::Train {
-            self.centre(x, coefficients);
-            let shift = &coefficients[..self.lanes];
-            io.team.chunks(&mut partial[..self.partials(x)], SUMS * self.lanes, |i, sums| {
-                (self.moments)(shift, self.part(x, i), sums);
-            });
+            channels.shift(x, coefficients);
+            let shift = &coefficients[..channels.lanes];
+            io.team.chunks(sums, channels.sums(), |i, sums| (channels.moments)(shift, channels.part(x, i), sums));
         }
-        for c in 0..self.channels {
+        for c in 0..channels.channels {
             let channel = match self.mode {
-                Mode::Train => self.learn(io, c, f64::from(coefficients[c]), x, partial),
+                Mode::Train => self.learn(io, c, f64::from(coefficients[c]), x, sums),
                 Mode::Infer => self.recall(io, c),
             };
-            let scale = f64::from(io.w(GAMMA)[c]) * channel.inverse;
-            let offset = f64::from(io.w(BETA)[c]) + f64::from(io.w(GAMMA)[c]) * channel.rest;
-            self.spread(coefficients, c, [channel.center, scale as f32, offset as f32, 0.0]);
+            let gamma = self.gamma(io, c);
+            let offset = self.rule.beta().map_or(0.0, |beta| f64::from(io.w(beta)[c])) + gamma * channel.rest;
+            let scale = gamma * channel.inverse;
+            channels.spread(coefficients, c, [channel.center, scale as f32, offset as f32, 0.0]);
         }
         let coefficients = &*coefficients;
-        io.team.chunks(&mut y, self.piece, |i, y| (self.normalise)(coefficients, self.part(x, i), y));
+        io.team.chunks(&mut y, channels.piece, |i, y| (channels.line)(coefficients, channels.part(x, i), y));
     }
 
     fn backward(&self, io: &Io<'_>) {
-        let (x, dy, mut work, saved) = (io.x(0), io.dy(), io.work(), io.saved(0));
+        let (channels, x, dy, mut work, saved) = (&self.channels, io.x(0), io.dy(), io.work(), io.saved(0));
         let (x, dy) = (&*x, &*dy);
-        let (coefficients, partial) = work.split_at_mut(COEFFICIENTS * self.lanes);
-        for c in 0..self.channels {
-            self.spread(coefficients, c, [saved[3 * c], 0.0, 0.0, 0.0]);
+        let (coefficients, sums) = work.split_at_mut(channels.coefficients());
+        let sums = &mut sums[..channels.pieces(x.len()) * channels.sums()];
+        for c in 0..channels.channels {
+            channels.spread(coefficients, c, [saved[3 * c], 0.0, 0.0, 0.0]);
         }
-        let centers = &coefficients[..self.lanes];
-        io.team.chunks(&mut partial[..self.partials(x)], SUMS * self.lanes, |i, sums| {
-            (self.products)(centers, self.part(x, i), self.part(dy, i), sums);
+        let centers = &coefficients[..channels.lanes];
+        io.team.chunks(sums, channels.sums(), |i, sums| {
+            (channels.products)(centers, channels.part(x, i), channels.part(dy, i), sums);
         });
-        for c in 0..self.channels {
+        for c in 0..channels.channels {
             let [center, inverse, rest] = [saved[3 * c], saved[3 * c + 1], saved[3 * c + 2]];
-            let gradient = self.learn_gradient(io, c, [inverse.into(), rest.into()], x.len(), partial);
-            self.spread(coefficients, c, [center, gradient[0], gradient[1], gradient[2]]);
+            let [p, q, r] = self.learn_gradient(io, c, [inverse.into(), rest.into()], x.len(), sums);
+            channels.spread(coefficients, c, [center, p, q, r]);
         }
         let coefficients = &*coefficients;
         if let Some(mut dx) = io.dx(0) {
-            io.team.chunks(&mut dx, self.piece, |i, dx| {
-                (self.gradient)(coefficients, self.part(x, i), self.part(dy, i), dx);
+            io.team.chunks(&mut dx, channels.piece, |i, dx| {
+                (channels.gradient)(coefficients, channels.part(x, i), channels.part(dy, i), dx);
             });
         }
     }
 }
 
 impl Normalise {
-    fn part<'a>(&self, x: &'a [f32], i: usize) -> &'a [f32] {
-        &x[i * self.piece..x.len().min((i + 1) * self.piece)]
-    }
-
-    // The length of the partial sums for an input.
-    fn partials(&self, x: &[f32]) -> usize {
-        x.len().div_ceil(self.piece) * SUMS * self.lanes
-    }
-
-    // Writes a channel's centre and coefficients to all of its lanes.
-    fn spread(&self, coefficients: &mut [f32], c: usize, values: [f32; COEFFICIENTS]) {
-        for (array, value) in coefficients.chunks_exact_mut(self.lanes).zip(values) {
-            array.iter_mut().skip(c).step_by(self.channels).for_each(|v| *v = value);
-        }
-    }
-
-    // The shift of each channel: the mean of its first rows.
-    fn centre(&self, x: &[f32], coefficients: &mut [f32]) {
-        let rows = &x[..x.len().min(32 * self.channels)];
-        let count = (rows.len() / self.channels) as f32;
-        for c in 0..self.channels {
-            let sum: f32 = rows.iter().skip(c).step_by(self.channels).sum();
-            self.spread(coefficients, c, [sum / count, 0.0, 0.0, 0.0]);
-        }
-    }
-
-    // The two sums of a channel over all pieces.
-    fn totals(&self, c: usize, partial: &[f32], pieces: usize) -> [f64; 2] {
-        let mut totals = [0.0; 2];
-        for sums in partial.chunks_exact(SUMS * self.lanes).take(pieces) {
-            for lane in (c..self.lanes).step_by(self.channels) {
-                totals[0] += f64::from(sums[lane]);
-                totals[1] += f64::from(sums[self.lanes + lane]);
-            }
-        }
-        totals
+    fn gamma(&self, io: &Io<'_>, c: usize) -> f64 {
+        self.rule.gamma().map_or(1.0, |gamma| f64::from(io.w(gamma)[c]))
     }
 
     // The batch's statistics of a channel, which also move the moving ones and are kept for backward.
-    fn learn(&self, io: &Io<'_>, c: usize, shift: f64, x: &[f32], partial: &[f32]) -> Channel {
-        let n = (x.len() / self.channels) as f64;
-        let [sum, squares] = self.totals(c, partial, x.len().div_ceil(self.piece));
+    fn learn(&self, io: &Io<'_>, c: usize, shift: f64, x: &[f32], sums: &[f32]) -> Channel {
+        let n = (x.len() / self.channels.channels) as f64;
+        let [sum, squares] = self.channels.totals(c, sums);
         let mean = shift + sum / n;
         let variance = (squares / n - (sum / n) * (sum / n)).max(0.0);
-        for (i, batch) in [(MEAN, mean), (VARIANCE, variance)] {
+        for (i, batch) in [(self.rule.mean(), mean), (self.rule.variance(), variance)] {
             let (moving, keep) = (&mut io.w_mut(i)[c], f64::from(self.rule.momentum));
             *moving = (f64::from(*moving) * keep + batch * (1.0 - keep)) as f32;
         }
@@ -281,113 +251,24 @@ impl Normalise {
 
     // The moving statistics of a channel.
     fn recall(&self, io: &Io<'_>, c: usize) -> Channel {
-        let variance = f64::from(io.w(VARIANCE)[c]);
+        let variance = f64::from(io.w(self.rule.variance())[c]);
         let inverse = 1.0 / (variance + f64::from(self.rule.epsilon)).sqrt();
-        Channel { center: io.w(MEAN)[c], inverse, rest: 0.0 }
+        Channel { center: io.w(self.rule.mean())[c], inverse, rest: 0.0 }
     }
 
     // Writes the gradients to gamma and beta of a channel, and tells `p, q, r` of `dx = p dy + q (x - center) + r`.
-    fn learn_gradient(
-        &self,
-        io: &Io<'_>,
-        c: usize,
-        [inverse, rest]: [f64; 2],
-        len: usize,
-        partial: &[f32],
-    ) -> [f32; 3] {
-        let n = (len / self.channels) as f64;
-        let [dbeta, product] = self.totals(c, partial, len.div_ceil(self.piece));
+    fn learn_gradient(&self, io: &Io<'_>, c: usize, [inverse, rest]: [f64; 2], len: usize, sums: &[f32]) -> [f32; 3] {
+        let n = (len / self.channels.channels) as f64;
+        let [dbeta, product] = self.channels.totals(c, sums);
         let dgamma = inverse * product + rest * dbeta;
-        io.dw(GAMMA)[c] = dgamma as f32;
-        io.dw(BETA)[c] = dbeta as f32;
-        let scale = f64::from(io.w(GAMMA)[c]) * inverse;
+        if let Some(gamma) = self.rule.gamma() {
+            io.dw(gamma)[c] = dgamma as f32;
+        }
+        if let Some(beta) = self.rule.beta() {
+            io.dw(beta)[c] = dbeta as f32;
+        }
+        let scale = self.gamma(io, c) * inverse;
         [scale as f32, (-scale * inverse * dgamma / n) as f32, (-scale * (dbeta + rest * dgamma) / n) as f32]
-    }
-}
-
-stamp! {
-    // `sums = [sum (x - shift), sum (x - shift)^2, ..]` for each lane.
-    fn moments(shift: &[f32], x: &[f32], sums: &mut [f32]) = moments_body[FMA, LANES];
-}
-
-stamp! {
-    // `sums = [sum dy, sum dy (x - center), ..]` for each lane.
-    fn products(center: &[f32], x: &[f32], dy: &[f32], sums: &mut [f32]) = products_body[FMA, LANES];
-}
-
-stamp! {
-    // `y = (x - center) scale + offset`.
-    fn normalise(coefficients: &[f32], x: &[f32], y: &mut [f32]) = normalise_body[FMA, LANES];
-}
-
-stamp! {
-    // `dx = p dy + q (x - center) + r`.
-    fn gradient(coefficients: &[f32], x: &[f32], dy: &[f32], dx: &mut [f32]) = gradient_body[FMA, LANES];
-}
-
-#[inline(always)]
-fn moments_body<const FMA: bool, const LANES: usize>(shift: &[f32], x: &[f32], sums: &mut [f32]) {
-    let lanes = shift.len();
-    in_blocks(x, x, lanes, sums, |x, _, a, b| {
-        for (((x, shift), a), b) in x.iter().zip(shift).zip(a).zip(b) {
-            let d = x - shift;
-            *a += d;
-            *b = mul_add::<FMA>(d, d, *b);
-        }
-    });
-}
-
-#[inline(always)]
-fn products_body<const FMA: bool, const LANES: usize>(center: &[f32], x: &[f32], dy: &[f32], sums: &mut [f32]) {
-    let lanes = center.len();
-    in_blocks(x, dy, lanes, sums, |x, dy, a, b| {
-        for ((((x, center), dy), a), b) in x.iter().zip(center).zip(dy).zip(a).zip(b) {
-            *a += dy;
-            *b = mul_add::<FMA>(*dy, x - center, *b);
-        }
-    });
-}
-
-// Calls `add(x row, y row, a, b)` for each row of `lanes`, where `a` and `b` are the sums of its block, and adds the
-// blocks up in the first half of `sums`. The last row may be shorter.
-#[inline(always)]
-fn in_blocks(
-    x: &[f32],
-    y: &[f32],
-    lanes: usize,
-    sums: &mut [f32],
-    add: impl Fn(&[f32], &[f32], &mut [f32], &mut [f32]),
-) {
-    let (total, block) = sums.split_at_mut(2 * lanes);
-    total.fill(0.0);
-    for (x, y) in x.chunks(BLOCK_ROWS * lanes).zip(y.chunks(BLOCK_ROWS * lanes)) {
-        block.fill(0.0);
-        let (a, b) = block.split_at_mut(lanes);
-        x.chunks(lanes).zip(y.chunks(lanes)).for_each(|(x, y)| add(x, y, a, b));
-        total.iter_mut().zip(&*block).for_each(|(total, block)| *total += block);
-    }
-}
-
-#[inline(always)]
-fn normalise_body<const FMA: bool, const LANES: usize>(coefficients: &[f32], x: &[f32], y: &mut [f32]) {
-    let lanes = coefficients.len() / COEFFICIENTS;
-    let [center, scale, offset, _] = std::array::from_fn(|i| &coefficients[i * lanes..(i + 1) * lanes]);
-    for (x, y) in x.chunks(lanes).zip(y.chunks_mut(lanes)) {
-        for ((((x, y), center), scale), offset) in x.iter().zip(y).zip(center).zip(scale).zip(offset) {
-            *y = mul_add::<FMA>(x - center, *scale, *offset);
-        }
-    }
-}
-
-#[inline(always)]
-fn gradient_body<const FMA: bool, const LANES: usize>(coefficients: &[f32], x: &[f32], dy: &[f32], dx: &mut [f32]) {
-    let lanes = coefficients.len() / COEFFICIENTS;
-    let [center, p, q, r] = std::array::from_fn(|i| &coefficients[i * lanes..(i + 1) * lanes]);
-    for ((x, dy), dx) in x.chunks(lanes).zip(dy.chunks(lanes)).zip(dx.chunks_mut(lanes)) {
-        let numbers = x.iter().zip(dy).zip(dx).zip(center).zip(p).zip(q).zip(r);
-        for ((((((x, dy), dx), center), p), q), r) in numbers {
-            *dx = mul_add::<FMA>(*p, *dy, mul_add::<FMA>(*q, x - center, *r));
-        }
     }
 }
 
@@ -406,6 +287,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn without_offset_or_scale_everywhere() {
+        for (center, scale) in [(false, true), (true, false), (false, false)] {
+            let norm = BatchNorm::default().center(center).scale(scale);
+            everywhere(&norm, &[[9, 7, 3].into()], 4, 2e-5);
+            let names: Vec<&str> = norm.params(&[[3].into()]).iter().map(|p| p.name).collect();
+            assert_eq!((names.contains(&"beta"), names.contains(&"gamma")), (center, scale));
+        }
+        assert!(!serde_json::to_string(&BatchNorm::default()).unwrap().contains("center"));
+    }
+
     fn ran(mode: Mode, x: Vec<f32>, w: [Vec<f32>; 4]) -> (Vec<f32>, Vec<Vec<f32>>) {
         let numbers = Numbers { dy: vec![0.0; x.len()], x: vec![x], w: w.to_vec() };
         let batch = numbers.x[0].len();
@@ -418,7 +310,7 @@ mod tests {
     fn moving_statistics_follow_keras() {
         let start = [vec![1.0], vec![0.0], vec![0.0], vec![1.0]];
         let (_, w) = ran(Mode::Train, vec![1., 2., 3., 4., 5.], start.clone());
-        assert!((w[MEAN][0] - 0.03).abs() < 1e-7 && (w[VARIANCE][0] - 1.01).abs() < 1e-6, "{w:?}");
+        assert!((w[2][0] - 0.03).abs() < 1e-7 && (w[3][0] - 1.01).abs() < 1e-6, "{w:?}");
         let (y, w) = ran(Mode::Infer, vec![2.0], start.clone());
         assert!((y[0] - 2.0 / 1.001_f32.sqrt()).abs() < 1e-6 && w == start);
     }
@@ -430,7 +322,7 @@ mod tests {
         let values = (0..10_000).map(|i| f64::from(i % 64) / 64.0);
         let mean = values.clone().sum::<f64>() / 1e4;
         let variance = values.clone().map(|v| (v - mean).powi(2)).sum::<f64>() / 1e4;
-        assert!((f64::from(w[VARIANCE][0]) / 0.01 / variance - 1.0).abs() < 1e-6);
+        assert!((f64::from(w[3][0]) / 0.01 / variance - 1.0).abs() < 1e-6);
         let worst = values.zip(&y).map(|(v, y)| ((v - mean) / (variance + 1e-3).sqrt() - f64::from(*y)).abs());
         assert!(worst.fold(0.0, f64::max) < 1e-6);
     }

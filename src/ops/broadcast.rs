@@ -14,7 +14,7 @@
 use std::cell::Ref;
 
 use crate::error::{Error, Result};
-use crate::ops::pieces::{row_sum, rows_per_piece};
+use crate::ops::pieces::{in_rows, row_sum, rows_per_piece};
 use crate::ops::{Compiled, Ctx, Io, Needs, Step};
 use crate::simd::stamp;
 use crate::tensor::Shape;
@@ -262,22 +262,11 @@ stamp! {
     fn backward(task: &Task<'_>, at: usize, dx: &mut [f32]) = backward_body[FMA, LANES];
 }
 
-// Calls `f(row, column, part)` for each part of `data`, of at most a block, that lies in one row of `row` numbers.
-#[inline(always)]
-fn in_rows(row: usize, mut at: usize, mut data: &mut [f32], mut f: impl FnMut(usize, usize, &mut [f32])) {
-    while !data.is_empty() {
-        let len = (row - at % row).min(BLOCK).min(data.len());
-        let (part, rest) = data.split_at_mut(len);
-        f(at / row, at % row, part);
-        (at, data) = (at + len, rest);
-    }
-}
-
 #[inline(always)]
 fn forward_body<const FMA: bool, const LANES: usize>(task: &Task<'_>, at: usize, y: &mut [f32]) {
     let layout = task.layout;
     let mut spread = [0.0; BLOCK];
-    in_rows(layout.row(), at, y, |row, column, y| {
+    in_rows((layout.row(), BLOCK), at, y, |row, column, y| {
         let (index, columns) = (layout.index(row), (column, y.len()));
         y.copy_from_slice(task.load(0, &index, columns, &mut spread));
         for i in 1..layout.inputs {
@@ -304,9 +293,9 @@ fn backward_body<const FMA: bool, const LANES: usize>(task: &Task<'_>, at: usize
     let (layout, i) = (task.layout, task.input);
     match (layout.is_whole(i), layout.has_rows(i)) {
         (true, _) => {
-            in_rows(layout.row(), at, dx, |row, column, dx| term(task, &layout.index(row), column, dx));
+            in_rows((layout.row(), BLOCK), at, dx, |row, column, dx| term(task, &layout.index(row), column, dx));
         }
-        (false, true) => in_rows(layout.row(), at, dx, |row, column, dx| add_rows(task, row, column, dx)),
+        (false, true) => in_rows((layout.row(), BLOCK), at, dx, |row, column, dx| add_rows(task, row, column, dx)),
         (false, false) => dx.iter_mut().enumerate().for_each(|(k, dx)| *dx = add_all(task, at + k)),
     }
 }

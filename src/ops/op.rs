@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, unknown};
 use crate::ops::{
-    Activation, AdaptivePool2D, Add, BatchNorm, Concat, Conv1D, Conv2D, ConvTranspose2D, Dense, Dropout, Flatten,
-    GlobalPool, Input, Lrn, Merge, Pool1D, Pool2D, Reshape, Rule, SeparableConv2D, Upsample2D, ZeroPad,
+    Activation, AdaptivePool2D, Add, Affine, BatchNorm, Concat, Conv1D, Conv2D, ConvTranspose2D, Dense, Dropout,
+    Flatten, GlobalPool, GroupNorm, Input, LayerNorm, Lrn, Merge, PRelu, Pad2D, Permute, Pool1D, Pool2D, Reshape, Rule,
+    SeparableConv2D, Slice, StochasticDepth, Upsample2D, ZeroPad,
 };
 
 /// One operation with its hyper-parameters.
@@ -53,10 +54,21 @@ pub enum Op {
     Upsample2D(Upsample2D),
     /// Batch normalisation.
     BatchNorm(BatchNorm),
+    /// Layer normalisation.
+    LayerNorm(LayerNorm),
+    /// Group normalisation.
+    GroupNorm(GroupNorm),
+    /// A learned scale and offset for each channel.
+    Affine(Affine),
+    /// ReLU with learned slopes below 0.
+    #[serde(rename = "prelu")]
+    PRelu(PRelu),
     /// Local response normalisation.
     Lrn(Lrn),
     /// Dropout.
     Dropout(Dropout),
+    /// Whole samples are dropped.
+    StochasticDepth(StochasticDepth),
     /// Sum of several inputs.
     Add(Add),
     /// Product, difference, quotient, maximum, minimum or average of several inputs.
@@ -67,6 +79,13 @@ pub enum Op {
     Flatten(Flatten),
     /// To other axes.
     Reshape(Reshape),
+    /// The axes in another order.
+    Permute(Permute),
+    /// A range of one axis.
+    Slice(Slice),
+    /// A number, the mirrored image or its edge around an image.
+    #[serde(rename = "pad2d")]
+    Pad2D(Pad2D),
     /// Zeros around an image.
     ZeroPad(ZeroPad),
     /// A user's own op.
@@ -97,13 +116,21 @@ pub const NAMES: &[&str] = &[
     "global_pool",
     "upsample2d",
     "batch_norm",
+    "layer_norm",
+    "group_norm",
+    "affine",
+    "prelu",
     "lrn",
     "dropout",
+    "stochastic_depth",
     "add",
     "merge",
     "concat",
     "flatten",
     "reshape",
+    "permute",
+    "slice",
+    "pad2d",
     "zero_pad",
 ];
 
@@ -124,13 +151,21 @@ impl Op {
             Self::GlobalPool(op) => op,
             Self::Upsample2D(op) => op,
             Self::BatchNorm(op) => op,
+            Self::LayerNorm(op) => op,
+            Self::GroupNorm(op) => op,
+            Self::Affine(op) => op,
+            Self::PRelu(op) => op,
             Self::Lrn(op) => op,
             Self::Dropout(op) => op,
+            Self::StochasticDepth(op) => op,
             Self::Add(op) => op,
             Self::Merge(op) => op,
             Self::Concat(op) => op,
             Self::Flatten(op) => op,
             Self::Reshape(op) => op,
+            Self::Permute(op) => op,
+            Self::Slice(op) => op,
+            Self::Pad2D(op) => op,
             Self::ZeroPad(op) => op,
             Self::Custom(op) => op.as_ref(),
         }
@@ -210,10 +245,18 @@ macro_rules! into_op {
 into_op!(
     Conv2D,
     Conv1D,
+    ConvTranspose2D,
+    SeparableConv2D,
+    Upsample2D,
     Dense,
     Pool2D,
     Pool1D,
     GlobalPool,
+    LayerNorm,
+    GroupNorm,
+    Affine,
+    PRelu,
+    Pad2D,
     BatchNorm,
     Lrn,
     Dropout,
@@ -221,6 +264,9 @@ into_op!(
     Merge,
     Concat,
     Flatten,
+    Permute,
+    Slice,
+    StochasticDepth,
     Reshape,
     ZeroPad,
     Input,

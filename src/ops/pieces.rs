@@ -87,3 +87,20 @@ pub(crate) fn total(mut part: [f32; PARTS]) -> f32 {
     }
     part[0]
 }
+
+/// Calls `f(row, column, part)` for each part of `data`, of at most `block` numbers, that lies in one row of `row`
+/// numbers; `data` begins at number `at` of the rows.
+#[inline(always)]
+pub(crate) fn in_rows(
+    (row, block): (usize, usize),
+    mut at: usize,
+    mut data: &mut [f32],
+    mut f: impl FnMut(usize, usize, &mut [f32]),
+) {
+    while !data.is_empty() {
+        let len = (row - at % row).min(block).min(data.len());
+        let (part, rest) = data.split_at_mut(len);
+        f(at / row, at % row, part);
+        (at, data) = (at + len, rest);
+    }
+}

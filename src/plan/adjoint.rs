@@ -1,8 +1,8 @@
 //! The backward schedule: the acts in reverse, and where each gradient goes.
 //!
 //! A lane that several acts read gets the sum of their gradients. The first to
-//! run backward writes the lane's gradient; each further one writes a temporary
-//! that is added to it. The order follows from the graph alone, so the bits do too.
+//! run backward (the loss, for an output) writes the lane's gradient; each further
+//! one writes a temporary that is added to it. The order follows from the graph alone, so the bits do too.
 
 use super::lower::{Act, Lowered};
 
@@ -35,7 +35,7 @@ pub(super) struct Back {
 pub(super) fn adjoint(lowered: &Lowered, trains: &[bool]) -> Vec<Back> {
     let wanted = wanted(lowered, trains);
     let mut written = vec![0_usize; lowered.lanes.len()];
-    written[lowered.output] = 1;
+    lowered.ends.iter().for_each(|end| written[end.output] = 1);
     let mut backs = Vec::new();
     for (i, act) in lowered.acts.iter().enumerate().rev() {
         if !wanted[act.y] {

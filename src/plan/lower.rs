@@ -1,13 +1,13 @@
 //! From nodes to acts: what is really run.
 //!
-//! - Nodes that the output does not use are left out.
+//! - Nodes that no output uses are left out; the outputs are the network's own and, in training, the heads.
 //! - Views (flatten, reshape, dropout at inference) are no act: their value is their input's.
 //! - An activation that follows an op which can do it in passing is fused into it;
 //!   one that an op cannot do in passing becomes an act of its own.
-//! - The head, a softmax or sigmoid at the end, can be left to the loss.
+//! - A softmax or sigmoid at the end of an output can be left to the loss.
 
-use crate::error::Result;
-use crate::graph::{Graph, Value};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Node, Value};
 use crate::ops::{Activation, Mode, Op, fuses};
 use crate::tensor::Shape;
 
@@ -40,10 +40,19 @@ pub(super) struct Lowered {
     pub lanes: Vec<Lane>,
     /// The lane of each node; none for a node that is not used.
     pub of_node: Vec<Option<usize>>,
-    /// What the head is applied to.
+    /// The outputs: the network's own, then the heads.
+    pub ends: Vec<End>,
+}
+
+/// An output, as the loss sees it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct End {
+    /// What the final softmax or sigmoid is applied to.
     pub logits: usize,
-    /// The result; the same as `logits` where there is no head, or the loss takes it over.
+    /// The result; the same as `logits` where there is no such function, or the loss takes it over.
     pub output: usize,
+    /// What its loss is multiplied by.
+    pub weight: f32,
 }
 
 /// What is asked of [`lower`].
@@ -52,36 +61,50 @@ pub(super) struct Ask {
     pub mode: Mode,
     /// Leave a final softmax or sigmoid to the loss.
     pub strip_head: bool,
-    /// Keep each node's own value: nothing is fused across nodes.
+    /// Keep each node's own value, those of the heads too: nothing is fused across nodes.
     pub keep: bool,
 }
 
+impl Ask {
+    // The outputs with their weights.
+    fn ends(self, graph: &Graph) -> Result<Vec<(Value, f32)>> {
+        let heads = if self.keep || self.mode == Mode::Train { graph.heads() } else { &[] };
+        Ok(std::iter::once((graph.output()?, 1.0)).chain(heads.iter().map(|h| (h.value, h.weight))).collect())
+    }
+}
+
 pub(super) fn lower(graph: &Graph, ask: Ask) -> Result<Lowered> {
-    let output = graph.output()?;
-    let uses = count_uses(graph, output);
+    let ends = ask.ends(graph)?;
+    let outputs: Vec<Value> = ends.iter().map(|(value, _)| *value).collect();
+    let uses = graph.count_uses(&outputs);
     let mut lowered = Lowered { of_node: vec![None; graph.nodes().len()], ..Lowered::default() };
     lowered.of_node[0] = Some(lowered.lane(graph.input_shape()?));
+    let mut results = vec![0; ends.len()];
     for (i, node) in graph.nodes().iter().enumerate().skip(1).filter(|(i, _)| uses[*i] > 0) {
-        let is_output = i == output.0;
         let x: Vec<usize> = node.inputs.iter().map(|v| lowered.of_node[v.0].expect("an input is used")).collect();
+        let end = outputs.iter().position(|v| v.0 == i);
         let last = last_activation(&node.op);
-        if is_output {
-            lowered.logits = x[0];
-        }
-        let lane = if node.op.rule().is_view(ask.mode) {
-            x[0]
-        } else if is_output && ask.strip_head && is_head(last) {
-            lowered.without_head(graph, Value(i), x)
-        } else if !ask.keep && uses[node.inputs[0].0] == 1 && lowered.fuse(&node.op, x[0]) {
-            x[0]
+        let (lane, result) = if node.op.rule().is_view(ask.mode) {
+            (x[0], x[0])
+        } else if end.is_some() && ask.strip_head && is_head(last) {
+            let logits = lowered.without_head(graph, Value(i), x);
+            // Other layers may read what the loss does not.
+            let lane = if uses[i] == 1 { logits } else { lowered.activation(graph, Value(i), last, logits) };
+            (lane, logits)
+        } else if !ask.keep && is_read_once(graph, &uses, node, ask.mode) && lowered.fuse(&node.op, x[0]) {
+            (x[0], x[0])
         } else {
-            lowered.push(graph, Value(i), x)
+            let lane = lowered.push(graph, Value(i), x);
+            (lane, lane)
         };
         lowered.of_node[i] = Some(lane);
-        if is_output {
-            lowered.output = lane;
-            lowered.logits = lowered.before_head(lane);
+        if let Some(end) = end {
+            results[end] = result;
         }
+    }
+    lowered.ends = results.iter().zip(&ends).map(|(result, (_, weight))| lowered.end(*result, *weight)).collect();
+    if ask.mode == Mode::Train {
+        lowered.check_ends(graph, &outputs)?;
     }
     Ok(lowered)
 }
@@ -101,9 +124,15 @@ impl Lowered {
         }
         let linear = node.op.with_activation(Activation::Linear).expect("an op with an activation");
         let lane = self.act(graph, value, linear, x);
-        let y = self.lane(node.shape);
-        let (op, shapes) = (Op::from(last), vec![node.shape]);
-        self.acts.push(Act { node: value.0, op, x: vec![lane], shapes, y, shape: node.shape, has_params: false });
+        self.activation(graph, value, last, lane)
+    }
+
+    // The activation of a node as an act of its own.
+    fn activation(&mut self, graph: &Graph, value: Value, function: Activation, x: usize) -> usize {
+        let shape = graph.shape(value);
+        let y = self.lane(shape);
+        let (op, shapes) = (Op::from(function), vec![shape]);
+        self.acts.push(Act { node: value.0, op, x: vec![x], shapes, y, shape, has_params: false });
         y
     }
 
@@ -135,11 +164,24 @@ impl Lowered {
         true
     }
 
-    fn before_head(&self, output: usize) -> usize {
-        match self.acts.iter().find(|a| a.y == output) {
+    fn end(&self, output: usize, weight: f32) -> End {
+        let logits = match self.acts.iter().find(|a| a.y == output) {
             Some(Act { op: Op::Activation(a), x, .. }) if is_head(a.function) => x[0],
             _ => output,
+        };
+        End { logits, output, weight }
+    }
+
+    // Each output has a gradient of its own, which its loss writes.
+    fn check_ends(&self, graph: &Graph, outputs: &[Value]) -> Result<()> {
+        for (i, end) in self.ends.iter().enumerate() {
+            if let Some(other) = self.ends[..i].iter().position(|e| e.output == end.output) {
+                let name = |i: usize| &graph.node(outputs[i]).name;
+                return Err(Error::argument(format!("'{}' and '{}' are the same output", name(other), name(i)))
+                    .with_help("give the head a layer of its own"));
+            }
         }
+        Ok(())
     }
 }
 
@@ -154,14 +196,9 @@ pub(super) fn is_head(activation: Activation) -> bool {
     matches!(activation, Activation::Softmax | Activation::Sigmoid)
 }
 
-// How often each node is read on the way to the output; the output itself counts as read once.
-fn count_uses(graph: &Graph, output: Value) -> Vec<usize> {
-    let mut uses = vec![0; graph.nodes().len()];
-    uses[output.0] = 1;
-    for (i, node) in graph.nodes().iter().enumerate().rev() {
-        if uses[i] > 0 {
-            node.inputs.iter().for_each(|v| uses[v.0] += 1);
-        }
-    }
-    uses
+// Whether a node alone reads its first input, also where that is a view of a value.
+fn is_read_once(graph: &Graph, uses: &[usize], node: &Node, mode: Mode) -> bool {
+    let Some(at) = node.inputs.first() else { return true };
+    let before = graph.node(*at);
+    uses[at.0] == 1 && (!before.op.rule().is_view(mode) || is_read_once(graph, uses, before, mode))
 }

@@ -21,7 +21,7 @@ use crate::ops::{Binding, Compiled, Ctx, Mode, ParamSpec, Slot, Step};
 use crate::simd::Isa;
 
 use adjoint::{Back, Grad};
-use lower::{Ask, Lowered};
+use lower::{Ask, End, Lowered};
 use memory::Request;
 
 pub use report::{Line, Report};
@@ -51,10 +51,8 @@ pub struct Plan {
     pub(crate) acts: Vec<PlannedAct>,
     pub(crate) backward: Vec<PlannedBack>,
     pub(crate) input: Slot,
-    pub(crate) logits: Slot,
-    pub(crate) output: Slot,
-    /// The gradient to `output`; none at inference.
-    pub(crate) dlogits: Option<Slot>,
+    /// The outputs: the network's own, then the heads.
+    pub(crate) ends: Vec<PlannedEnd>,
     /// The value of each node, where it is kept.
     pub(crate) of_node: Vec<Option<Slot>>,
     buffers: Vec<usize>,
@@ -67,6 +65,17 @@ pub(crate) struct PlannedAct {
     pub node: usize,
     pub step: Box<dyn Step>,
     pub binding: Binding,
+}
+
+/// An output and its gradient.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PlannedEnd {
+    pub logits: Slot,
+    pub output: Slot,
+    /// The gradient to `output`; none at inference.
+    pub dlogits: Option<Slot>,
+    /// What its loss is multiplied by.
+    pub weight: f32,
 }
 
 /// One act's backward pass.
@@ -234,7 +243,7 @@ impl Draft<'_> {
 
     // When a lane is written, and when it is last read, forward or backward.
     fn life(&self, lane: usize) -> (usize, usize) {
-        let Lowered { acts, logits, output, .. } = &self.lowered;
+        let Lowered { acts, ends, .. } = &self.lowered;
         let mut first = 0;
         let mut last = 0;
         for (i, act) in acts.iter().enumerate() {
@@ -247,7 +256,7 @@ impl Draft<'_> {
                 last = last.max(i + 1).max(back.filter(|_| self.compiled[i].needs.x).unwrap_or(0));
             }
         }
-        let looked_at = lane == *logits || lane == *output || self.config.keep;
+        let looked_at = ends.iter().any(|e| lane == e.logits || lane == e.output) || self.config.keep;
         (first, if looked_at { self.end() } else { last })
     }
 
@@ -257,7 +266,8 @@ impl Draft<'_> {
             return None;
         }
         let writes = self.backs.iter().position(|b| b.dx.contains(&Some(Grad::Lane(lane)))).map(|j| self.back_time(j));
-        let first = if lane == self.lowered.output { Some(self.loss_time()) } else { writes }?;
+        let is_output = self.lowered.ends.iter().any(|e| e.output == lane);
+        let first = if is_output { Some(self.loss_time()) } else { writes }?;
         let reads = self.backs.iter().position(|b| self.lowered.acts[b.act].y == lane).map(|j| self.back_time(j));
         Some((first, reads.unwrap_or(first)))
     }
@@ -279,8 +289,13 @@ impl Draft<'_> {
         let report = Report::new(self.graph, &self.lowered, &self.compiled, &buffers);
         let lane = |lane: usize| slot(requests.lanes[lane]);
         let kept = |lane: &Option<usize>| lane.filter(|_| self.config.keep).map(|l| slot(requests.lanes[l]));
-        let (input, logits, output) = (lane(0), lane(self.lowered.logits), lane(self.lowered.output));
-        let dlogits = requests.grads[self.lowered.output].map(&slot);
+        let end = |end: &End| PlannedEnd {
+            logits: lane(end.logits),
+            output: lane(end.output),
+            dlogits: requests.grads[end.output].map(&slot),
+            weight: end.weight,
+        };
+        let (input, ends) = (lane(0), self.lowered.ends.iter().map(end).collect());
         let of_node = self.lowered.of_node.iter().map(kept).collect();
         let nodes = self.lowered.acts.iter().map(|a| a.node);
         let acts = nodes
@@ -288,19 +303,7 @@ impl Draft<'_> {
             .zip(bindings)
             .map(|((node, compiled), binding)| PlannedAct { node, step: compiled.step, binding })
             .collect();
-        Plan {
-            config: self.config,
-            acts,
-            backward,
-            input,
-            logits,
-            output,
-            dlogits,
-            of_node,
-            buffers,
-            first_buffer,
-            report,
-        }
+        Plan { config: self.config, acts, backward, input, ends, of_node, buffers, first_buffer, report }
     }
 
     fn binding(&self, i: usize, requests: &Requests, slot: &dyn Fn(usize) -> Slot, scratch: usize) -> Binding {

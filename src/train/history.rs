@@ -9,11 +9,12 @@ pub struct EpochLog {
     pub epoch: u32,
     /// Updates so far.
     pub step: u64,
-    /// Mean training loss *as it ran*: each batch was measured before its update.
+    /// Mean training loss *as it ran*: each batch was measured before its update. Where the network has heads, their
+    /// weighted losses are added, as they are in what training minimises.
     pub loss: f64,
     /// Training accuracy *as it ran*.
     pub accuracy: f64,
-    /// Loss on the validation set after the epoch.
+    /// Loss on the validation set after the epoch, without heads.
     pub val_loss: Option<f64>,
     /// Accuracy on the validation set after the epoch.
     pub val_accuracy: Option<f64>,

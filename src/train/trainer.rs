@@ -16,7 +16,7 @@ use crate::graph::Graph;
 use crate::model::Model;
 use crate::ops::Aligned;
 use crate::rng::Rng;
-use crate::session::{Machine, Session, TrainAt};
+use crate::session::{Machine, Outlet, Session, TrainAt};
 use crate::train::evaluate::takes_logits;
 use crate::train::optim::{self, At};
 use crate::train::{FitConfig, History, LossKernel, Plateau, Targets, metrics};
@@ -72,9 +72,9 @@ pub struct Trainer {
 /// What one step gave.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepResult {
-    /// Mean loss of the batch, before the update.
+    /// Mean loss of the batch, before the update; the weighted losses of the heads are added.
     pub loss: f64,
-    /// Right answers in the batch.
+    /// Right answers of the network's output in the batch.
     pub hits: usize,
     /// The learning rate of the update.
     pub learning_rate: f32,
@@ -84,13 +84,14 @@ impl Trainer {
     /// A run that starts from the model's weights.
     ///
     /// # Errors
-    /// A setting is out of range, or the network has nothing to train.
+    /// A setting is out of range, the network has nothing to train, or a head has not as many outputs as the network.
     pub fn new(model: &Model, config: FitConfig, machine: Machine) -> Result<Self> {
         config.validate()?;
         if model.count_params().0 == 0 {
             return Err(Error::argument(format!("network '{}' has no trainable parameters", model.graph().name()))
                 .with_help("add a convolution or a dense layer"));
         }
+        check_heads(model.graph())?;
         let session = Session::new(model, machine)?;
         let outputs = model.graph().output_shape()?.len();
         let loss =
@@ -140,10 +141,13 @@ impl Trainer {
         };
         let (loss, per_sample) = (&self.loss, &mut self.per_sample[..batch]);
         let targets = Targets::Classes(labels);
-        let (sum, hits) = self.session.train(x, at, |team, logits, dlogits| {
-            let sum = loss.forward(team, logits, targets, batch, per_sample);
-            loss.backward(team, logits, targets, batch, dlogits);
-            (sum, hits(logits, labels))
+        let (mut sum, mut right) = (0.0, 0);
+        self.session.train(x, at, |Outlet { team, head, weight, y, dy }| {
+            sum += f64::from(weight) * loss.forward(team, y, targets, batch, per_sample);
+            loss.backward(team, y, targets, batch, dy);
+            if head.is_none() {
+                right = hits(y, labels);
+            }
         })?;
         if !sum.is_finite() {
             return Err(self.blame(x, at));
@@ -151,7 +155,7 @@ impl Trainer {
         self.progress.step += 1;
         let learning_rate = (f64::from(self.config.optimizer.learning_rate()) * factor) as f32;
         self.update(learning_rate);
-        Ok(StepResult { loss: sum / batch as f64, hits, learning_rate })
+        Ok(StepResult { loss: sum / batch as f64, hits: right, learning_rate })
     }
 
     fn update(&mut self, learning_rate: f32) {
@@ -296,6 +300,19 @@ pub fn read_checkpoint(path: &Path) -> Result<(Graph, FitConfig, Progress)> {
         .map_err(|e| Error::format(path, format!("its graph cannot be read: {e}")))?;
     let graph = Graph::from_document(graph).map_err(|e| Error::format(path, e))?;
     Ok((graph, parse(path, &file, "settings")?, parse(path, &file, "progress")?))
+}
+
+// One loss with one set of targets serves all outputs.
+fn check_heads(graph: &Graph) -> Result<()> {
+    let outputs = graph.output_shape()?;
+    match graph.heads().iter().find(|h| graph.shape(h.value) != outputs) {
+        None => Ok(()),
+        Some(head) => {
+            let (name, shape) = (&graph.node(head.value).name, graph.shape(head.value));
+            Err(Error::shape(format!("the head '{name}' gives {shape}, but the network {outputs}"))
+                .with_help("give both one output for each class"))
+        }
+    }
 }
 
 // The optimiser's arrays for one parameter of `len` trainable weights.

@@ -13,7 +13,7 @@
 //! Source: Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Convolutional Neural Networks", 2012.
 
 use crate::error::Result;
-use crate::graph::Graph;
+use crate::graph::{Graph, Value};
 use crate::init::Init;
 use crate::ops::{Activation, Conv2D, Dense, Dropout, Flatten, Lrn, Padding, Pool2D};
 use crate::train::FitConfig;
@@ -64,7 +64,7 @@ fn layer(filters: usize, kernel: usize, bias: f32) -> Conv2D {
     Conv2D { bias_init: Init::Constant(bias), ..op }
 }
 
-fn hidden(net: &mut Net, i: usize, x: crate::Value) -> Result<crate::Value> {
+fn hidden(net: &mut Net, i: usize, x: Value) -> Result<Value> {
     let op = Dense::new(4096).activation(Activation::Relu).init(SMALL);
     let y = net.add(format!("fc{i}"), Dense { bias_init: Init::Ones, ..op }, x)?;
     net.add(format!("drop{i}"), Dropout::new(0.5), y)

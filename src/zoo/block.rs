@@ -99,6 +99,12 @@ impl Net {
         Ok(self.graph)
     }
 
+    /// An auxiliary output, trained along with this weight: a dense layer with softmax.
+    pub fn head(&mut self, name: &str, classes: usize, weight: f32, x: Value) -> Result<()> {
+        let y = self.add(name, dense(classes).activation(Activation::Softmax), x)?;
+        self.graph.add_head(y, weight)
+    }
+
     /// The network.
     pub fn done(self) -> Graph {
         self.graph

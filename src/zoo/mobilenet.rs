@@ -114,7 +114,9 @@ fn inverted(net: &mut Net, at: &str, [factor, filters, stride]: [usize; 3], x: V
         padding: None,
         expand: (factor > 1).then(|| inner(0)),
         depthwise: inner(n),
+        squeeze: None,
         project: [format!("{at}.conv.{}", n + 1), format!("{at}.conv.{}", n + 2)],
+        skip: 0.0,
     };
     block.add(net, at, x)
 }

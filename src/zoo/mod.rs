@@ -21,14 +21,20 @@
 
 mod alexnet;
 mod block;
+mod block_inception;
 mod block_mobile;
 mod block_residual;
+mod convnext;
 mod densenet;
-mod efficientnet_lite;
+mod efficientnet;
 mod entry;
+mod googlenet;
 mod imagenet;
+mod inception_v3;
 mod keras_mnist;
+mod lenet;
 mod mobilenet;
+mod mobilenet_v3;
 mod recipe;
 mod residual_mnist;
 mod resnet;
@@ -46,17 +52,22 @@ pub use entry::{Entry, Options};
 pub use imagenet::imagenet_labels;
 pub use recipe::Recipe;
 
-const FAMILIES: [&[Entry]; 10] = [
+const FAMILIES: [&[Entry]; 15] = [
     keras_mnist::ENTRIES,
     simple_convnet::ENTRIES,
     residual_mnist::ENTRIES,
+    lenet::ENTRIES,
     alexnet::ENTRIES,
     vgg::ENTRIES,
+    googlenet::ENTRIES,
+    inception_v3::ENTRIES,
     resnet::ENTRIES,
     squeezenet::ENTRIES,
     mobilenet::ENTRIES,
+    mobilenet_v3::ENTRIES,
     densenet::ENTRIES,
-    efficientnet_lite::ENTRIES,
+    efficientnet::ENTRIES,
+    convnext::ENTRIES,
 ];
 
 /// All entries, those of a family side by side.

@@ -61,7 +61,11 @@ impl Recipe {
     /// The graph holds a custom op.
     pub fn to_toml(&self) -> Result<String> {
         let document = self.graph.to_document()?;
-        let mut text = format!("name = {}\ninput = {}\n\n[train]\n", document["name"], inline(&document["input"]));
+        let mut text = format!("name = {}\ninput = {}\n", document["name"], inline(&document["input"]));
+        for key in ["output", "heads"] {
+            document.get(key).iter().for_each(|value| text.push_str(&format!("{key} = {}\n", inline(value))));
+        }
+        text.push_str("\n[train]\n");
         let train = serde_json::to_value(&self.train).map_err(|e| Error::argument(format!("settings: {e}")))?;
         write_fields(&mut text, &train, &[]);
         for layer in document["layer"].as_array().into_iter().flatten() {

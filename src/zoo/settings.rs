@@ -4,7 +4,7 @@
 //! (the linear rule of Goyal et al. 2017, arXiv:1706.02677).
 
 use crate::train::optim::{Rmsprop, Sgd};
-use crate::train::schedule::{Curve, Exponential, Step, Warmup};
+use crate::train::schedule::{Curve, Step};
 use crate::train::{FitConfig, Schedule};
 
 const BATCH: usize = 32;
@@ -19,7 +19,7 @@ pub(super) struct Published {
 }
 
 impl Published {
-    fn rate(&self) -> f32 {
+    pub(super) fn rate(&self) -> f32 {
         self.rate * BATCH as f32 / self.batch as f32
     }
 
@@ -52,13 +52,4 @@ impl Published {
 /// A factor on the learning rate every so many epochs.
 pub(super) fn steps(every_epochs: u64, factor: f64) -> Curve {
     Curve::Step(Step { every_epochs, factor })
-}
-
-/// The settings of EfficientNet's paper: RMSprop, 0.256 for batches of 4096, times 0.97 every 2.4 epochs, and a
-/// rise over the first five.
-pub(super) fn efficientnet() -> FitConfig {
-    let per_epoch = Curve::Exponential(Exponential { decay: libm::pow(0.97, 1.0 / 2.4) });
-    let config = Published { rate: 0.256, batch: 4096, decay: 1e-5, epochs: 350, curve: per_epoch }.rmsprop(1e-3);
-    let schedule = Schedule { warmup: Some(Warmup::Epochs(5.0)), ..config.schedule };
-    FitConfig { schedule, ..config }
 }

@@ -6,4 +6,9 @@
 //!
 //! One module for each format or network. A file that is not there is a failure, never a skip.
 
+mod efficientnet;
 mod files;
+mod mnist_cnn;
+mod onnx;
+mod onnx_node;
+mod torch;

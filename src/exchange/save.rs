@@ -1,0 +1,79 @@
+//! A model as a file of any format.
+
+use std::path::Path;
+
+use crate::error::{Error, Result, unknown};
+use crate::format::{FileKind, atomic, npy, torch};
+use crate::model::Model;
+use crate::train::FitConfig;
+use crate::zoo::Recipe;
+
+/// How a model is written, where its format leaves a choice.
+#[derive(Debug, Clone, Default)]
+pub struct Save {
+    /// The settings that go into a TOML file with the network.
+    pub train: FitConfig,
+}
+
+const EXTENSIONS: [(&str, FileKind); 4] = [
+    (".striate", FileKind::Striate),
+    (".safetensors", FileKind::Safetensors),
+    (".npz", FileKind::Npz),
+    (".toml", FileKind::Toml),
+];
+
+/// Writes a model, whole or not at all, in the format of the file's extension; the result are sentences for the user
+/// about what the format has no place for.
+///
+/// | extension | what is written |
+/// |---|---|
+/// | `.striate` | everything |
+/// | `.safetensors` | weights with PyTorch's names and axes |
+/// | `.npz` | weights as NumPy arrays with the names and axes that they have here |
+/// | `.toml` | the network without weights |
+///
+/// # Errors
+/// The extension is none of these, the format cannot hold the model (the layer is named), or the file cannot be
+/// written.
+pub fn save(model: &Model, path: &Path, options: &Save) -> Result<Vec<String>> {
+    let kind = kind(path)?;
+    match kind {
+        FileKind::Safetensors => torch::save(model, path)?,
+        FileKind::Npz => npz(model, path)?,
+        FileKind::Toml => {
+            let recipe = Recipe { graph: model.graph().clone(), train: options.train.clone() };
+            let text = recipe.to_toml()?;
+            atomic::write(path, |out| out.write_all(text.as_bytes()))?;
+        }
+        _ => model.save(path)?,
+    }
+    Ok(notes(kind))
+}
+
+fn kind(path: &Path) -> Result<FileKind> {
+    let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let known = EXTENSIONS.iter().find(|(extension, _)| name.ends_with(extension));
+    known.map(|(_, kind)| *kind).ok_or_else(|| {
+        let extension = name.find('.').map_or("", |at| &name[at..]);
+        unknown("extension", extension, EXTENSIONS.iter().map(|(extension, _)| *extension)).within(path.display())
+    })
+}
+
+fn notes(kind: FileKind) -> Vec<String> {
+    match kind {
+        FileKind::Toml => vec!["a TOML file holds the network alone, without weights".into()],
+        FileKind::Safetensors | FileKind::Npz => {
+            vec!["the file holds weights alone, without the network, labels and preprocessing".into()]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn npz(model: &Model, path: &Path) -> Result<()> {
+    let params = model.params();
+    let array = |i: usize| {
+        let array = npy::Array::new(&params[i].dims, npy::Numbers::F32(params[i].data.clone()))?;
+        Ok((params[i].name.clone(), array))
+    };
+    npy::write_npz(path, (0..params.len()).map(array)).map_err(|e: Error| e.within("npz"))
+}
