@@ -64,12 +64,7 @@ fn truth(g: &Geometry, pass: Pass, [a, b]: [&[f32]; 2], at: usize) -> [f64; 2] {
     };
     match pass {
         Pass::Forward => {
-            let (oc, ow, oh, n) = (
-                at % g.oc,
-                at / g.oc % g.w.output,
-                at / g.oc / g.w.output % g.h.output,
-                at / g.oc / g.w.output / g.h.output,
-            );
+            let [n, oh, ow, oc] = place(at, [g.h.output, g.w.output, g.oc]);
             for (kh, kw) in taps() {
                 if let (Some(ih), Some(iw)) = (g.h.input_at(oh, kh), g.w.input_at(ow, kw)) {
                     (0..icg).for_each(|c| add(x(n, ih, iw, oc / ocg * icg + c), w(kh, kw, c, oc)));
@@ -77,12 +72,7 @@ fn truth(g: &Geometry, pass: Pass, [a, b]: [&[f32]; 2], at: usize) -> [f64; 2] {
             }
         }
         Pass::BackwardInput => {
-            let (ic, iw, ih, n) = (
-                at % g.ic,
-                at / g.ic % g.w.input,
-                at / g.ic / g.w.input % g.h.input,
-                at / g.ic / g.w.input / g.h.input,
-            );
+            let [n, ih, iw, ic] = place(at, [g.h.input, g.w.input, g.ic]);
             for (kh, kw) in taps() {
                 if let (Some(oh), Some(ow)) = (outputs(&g.h, ih, kh), outputs(&g.w, iw, kw)) {
                     let first = ic / icg * ocg;
