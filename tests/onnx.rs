@@ -222,6 +222,73 @@ fn branches_with_repeated_axes_go_there_and_back() {
     }
 }
 
+// A network with one of everything that an operator set may say in another way.
+fn exhibit() -> Graph {
+    let mut g = Graph::new("exhibit");
+    let x = g.input([9, 8, 3]).unwrap();
+    let c = Conv2D::new(8, 3).padding(Padding::Same).stride(2).activation(Activation::HardSwish);
+    let c = g.add(c, &[x]).unwrap();
+    let c = g.add(BatchNorm::default(), &[c]).unwrap();
+    let s = g.add(GlobalPool::average().keep_dims(true), &[c]).unwrap();
+    let s = g.add(Conv2D::new(8, 1).activation(Activation::HardSigmoid), &[s]).unwrap();
+    let mut v = g.add(Merge::multiply(), &[c, s]).unwrap();
+    let rest: Vec<Op> = vec![
+        GroupNorm::new(2).into(),
+        PRelu::channel().into(),
+        Pad2D::new([1, 0, 0, 1]).mode(PadMode::Reflect).into(),
+        Pool2D::average(3).stride(2).padding(Padding::Same).into(),
+        Conv2D::new(6, 1).activation(Activation::Gelu).into(),
+        ConvTranspose2D::new(4, 3).stride(2).padding(Padding::Same).activation(Activation::Mish).into(),
+        Lrn::new(3).into(),
+        Upsample2D::bilinear(2).into(),
+        SeparableConv2D::new(5, 3).activation(Activation::Relu6).into(),
+        Permute::new(&[1, 0, 2]).into(),
+        Slice::new(0, 1, 5).into(),
+        Flatten::new().into(),
+        Affine::new().into(),
+        Dense::new(6).activation(Activation::GeluTanh).into(),
+        Dense::new(4).activation(Activation::Softmax).into(),
+    ];
+    for op in rest {
+        v = g.add(op, &[v]).unwrap();
+    }
+    g
+}
+
+fn numbers(x: &Tensor) -> Json {
+    serde_json::json!({ "dims": x.dims(), "data": x.data() })
+}
+
+// The committed files were checked by onnx.checker and onnxruntime (`check_export.py`). What is written now must be the
+// same; with STRIATE_PYTHON set, it is written anew and checked again.
+#[test]
+fn what_is_written_is_what_onnxruntime_has_checked() {
+    let model = filled(exhibit());
+    let x = samples([9, 8, 3].into(), 2);
+    let y = model.predict(&x).unwrap();
+    let folder = golden("exported");
+    let python = std::env::var_os("STRIATE_PYTHON");
+    for opset in [13, 17, 18, 20, 21, 22] {
+        let bytes = write(&model, &Export { opset }).unwrap();
+        let path = folder.join(format!("opset{opset}.onnx"));
+        if python.is_some() {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(&path, &bytes).unwrap();
+            let case = serde_json::json!({ "x": numbers(&x.permute(&[0, 3, 1, 2]).unwrap()), "y": numbers(&y) });
+            std::fs::write(path.with_extension("json"), case.to_string() + "\n").unwrap();
+        }
+        assert!(
+            std::fs::read(&path).unwrap() == bytes,
+            "{} is not what is written now: run this test with STRIATE_PYTHON set to a Python with onnxruntime",
+            path.display()
+        );
+    }
+    let Some(python) = python else { return };
+    let output = std::process::Command::new(python).arg(golden("check_export.py")).arg(&folder).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+}
+
 #[test]
 fn labels_and_preprocessing_travel_in_the_metadata() {
     let mut model = Sequential::new([8, 8, 3]).add(Flatten::new()).add(Dense::new(2)).build(0).unwrap();

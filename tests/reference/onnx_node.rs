@@ -15,8 +15,35 @@ use striate::format::onnx::{Import, read_with};
 
 use crate::files;
 
-/// Tests that do not pass: a part of the name, and why.
-const MISSING: [(&str, &str); 0] = [];
+/// Tests that do not pass, and why.
+const MISSING: [(&str, &str); 22] = [
+    ("test_averagepool_3d_default", VOLUMES),
+    ("test_averagepool_3d_dilations_small", VOLUMES),
+    ("test_maxpool_3d_default", VOLUMES),
+    ("test_maxpool_3d_dilations", VOLUMES),
+    ("test_maxpool_3d_dilations_use_ref_impl", VOLUMES),
+    ("test_maxpool_3d_dilations_use_ref_impl_large", VOLUMES),
+    ("test_convtranspose_3d", VOLUMES),
+    ("test_basic_deform_conv_with_padding", "convolutions whose taps move are no op here"),
+    ("test_basic_deform_conv_without_padding", "convolutions whose taps move are no op here"),
+    ("test_batchnorm_epsilon_training_mode", TRAINING),
+    ("test_batchnorm_example_training_mode", TRAINING),
+    ("test_col2im", COL2IM),
+    ("test_col2im_5d", COL2IM),
+    ("test_col2im_dilations", COL2IM),
+    ("test_col2im_pads", COL2IM),
+    ("test_col2im_strides", COL2IM),
+    ("test_constant", "it has no input: a network computes something of one"),
+    ("test_identity_opt", "an optional value is no tensor"),
+    ("test_identity_sequence", "a sequence of tensors is no tensor"),
+    ("test_matmul_3d", "another matrix for each sample is no layer: weights are the same for all"),
+    ("test_matmul_4d", "another matrix for each sample is no layer: weights are the same for all"),
+    ("test_reshape_allowzero_reordered", "its tensor is empty"),
+];
+
+const VOLUMES: &str = "windows slide over one or two axes, not three";
+const TRAINING: &str = "a file is read for inference; training keeps its own statistics";
+const COL2IM: &str = "the adjoint of im2col is no layer (`conv::lowered` has it)";
 
 // Nodes that compute on all of their inputs; of others, the first is computed on and the rest are weights.
 const ALL_INPUTS: [&str; 9] = ["Add", "Sub", "Mul", "Div", "Sum", "Mean", "Max", "Min", "Concat"];
@@ -245,8 +272,9 @@ impl Case {
         if !self.inputs[..self.features()].iter().all(Given::is_float) || !self.expected.is_float() {
             return Err("it is not about f32".into());
         }
-        if self.inputs.iter().any(|x| x.len() == 0) {
-            return Err("an input is empty".into());
+        let whole = |x: &Given| x.len() > 0 && x.floats().len() == x.len();
+        if !self.inputs[..self.features()].iter().chain([&self.expected]).all(whole) {
+            return Err("it has an input or output that is empty or no tensor".into());
         }
         let batches = self.inputs[..self.features()].iter().map(|x| x.dims.first().copied());
         let batch = batches.reduce(|a, b| a.filter(|_| a == b)).flatten().filter(|_| first.dims.len() > 1);

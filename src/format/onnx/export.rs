@@ -153,8 +153,13 @@ impl<'m> Exporter<'m> {
         let graph = model.graph();
         let x = Held::channels_first("x", graph.input_shape()?);
         let input = info(&x.name, &x.dims);
-        let mut held = vec![x];
-        for node in &graph.nodes()[1..] {
+        let mut held = vec![x.clone()];
+        // Auxiliary heads are for training; the output does not need them.
+        for (node, used) in graph.nodes().iter().zip(graph.used()?).skip(1) {
+            if !used {
+                held.push(x.clone());
+                continue;
+            }
             let x: Vec<Held> = node.inputs.iter().map(|v| held[v.0].clone()).collect();
             self.layer.clone_from(&node.name);
             let shapes = graph.input_shapes(node);
@@ -228,8 +233,10 @@ impl<'m> Exporter<'m> {
     /// Writes a node; its output is named after it. The first one of a layer has the layer's name.
     fn emit(&mut self, op: &str, inputs: &[&str], attributes: Vec<AttributeProto<'m>>) -> String {
         let output = self.fresh(op);
-        let first = self.names.insert(self.layer.clone());
-        let name = if first && op != "Transpose" && op != "Reshape" { self.layer.clone() } else { output.clone() };
+        // What only rearranges comes before the layer's own node.
+        let rearranges = ["Transpose", "Reshape", "Flatten"].contains(&op);
+        let name =
+            if !rearranges && self.names.insert(self.layer.clone()) { self.layer.clone() } else { output.clone() };
         self.nodes.push(NodeProto {
             inputs: inputs.iter().map(|name| (*name).to_string()).collect(),
             outputs: vec![output.clone()],

@@ -22,6 +22,8 @@ mod layout;
 mod names;
 mod proto;
 mod rewrite;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use export::Export;

@@ -4,7 +4,7 @@ use super::convolution::pads;
 use super::{AttributeProto, Exporter, Held, int, sizes};
 use crate::conv::{Axis, Window};
 use crate::error::{Error, Result};
-use crate::ops::{AdaptivePool2D, GlobalPool, Pool1D, Pool2D, PoolKind};
+use crate::ops::{AdaptivePool2D, GlobalPool, Pool1D, Pool2D, PoolKind, Upsample2D};
 use crate::tensor::Shape;
 
 // How a pool is written.
@@ -35,6 +35,10 @@ impl<'m> Exporter<'m> {
     pub(super) fn adaptive(&mut self, op: &AdaptivePool2D, shape: Shape, y: Shape, x: &Held) -> Result<Held> {
         let [h, w, _] = shape.hwc()?;
         let [oh, ow] = op.size;
+        if oh.is_multiple_of(h) && ow.is_multiple_of(w) {
+            // Each window is one pixel.
+            return self.upsample(&Upsample2D::nearest([oh / h, ow / w]), shape, y, x);
+        }
         if !h.is_multiple_of(oh) || !w.is_multiple_of(ow) {
             return Err(Error::argument(format!(
                 "an adaptive pool from {h}x{w} to {oh}x{ow} has windows of several sizes"
