@@ -76,7 +76,7 @@ fn layouts_cost_nothing_where_words_are_enough() {
 fn layers_have_the_names_of_the_file() {
     let (_, bytes, ..) = cases().into_iter().find(|case| case.0 == "dynamic_flatten").unwrap();
     let names: Vec<String> = read(&bytes).unwrap().graph().nodes().iter().map(|n| n.name.clone()).collect();
-    assert_eq!(names, ["input", "features.0", "features.1", "flatten", "classifier"]);
+    assert_eq!(names, ["input_layer", "features.0", "features.1", "flatten", "classifier"]);
 }
 
 // Weights that are all different, statistics that are not trivial.
@@ -203,7 +203,7 @@ fn flattening_is_folded_into_the_dense_layer() {
     assert_eq!(back.predict(&x).unwrap(), model.predict(&x).unwrap());
     assert!(back.graph().nodes().iter().all(|n| !matches!(n.op, Op::Permute(_))));
     let names: Vec<&str> = back.graph().nodes().iter().map(|n| n.name.as_str()).collect();
-    assert!(names.starts_with(&["input", "conv2d"]), "{names:?}");
+    assert!(names.starts_with(&["input_layer", "conv2d"]), "{names:?}");
 }
 
 #[test]

@@ -8,13 +8,13 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::KEYS;
 use super::layout::Layout;
 use super::proto::{
     AttributeProto, Dim, Dims, Entry, GraphProto, Held as Attribute, ModelProto, NodeProto, Pair, TensorProto,
     TensorType, ValueInfo,
 };
 use super::wire::{Message, Writer};
+use super::{KEYS, PRODUCER};
 use crate::error::{Error, Result};
 use crate::graph::Node;
 use crate::model::{Model, Param};
@@ -108,7 +108,7 @@ pub(super) fn export(model: &Model, options: &Export) -> Result<Vec<u8>> {
     };
     let proto = ModelProto {
         ir_version,
-        producer: "striate".into(),
+        producer: PRODUCER.into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
         graph: Some(graph),
         opsets: vec![Pair { domain: String::new(), version: options.opset }],

@@ -11,10 +11,10 @@ use serde_json::json;
 
 use super::call::{Call, Feature, Known};
 use super::constant::{BATCH, Constant, MAX_MADE, dtype, is_float};
-use super::layout::Layout;
+use super::layout::{Layout, Route};
 use super::names::Names;
 use super::proto::{GraphProto, ModelProto, NodeProto, ValueInfo};
-use super::{KEYS, fold, rewrite};
+use super::{KEYS, PRODUCER, fold, rewrite};
 use crate::error::{Error, Result, unknown};
 use crate::graph::{Graph, Value};
 use crate::model::Model;
@@ -69,8 +69,8 @@ pub(super) struct Importer {
     opset: i64,
     /// The batch, where the file fixes it.
     pub batch: Option<i64>,
-    /// Permutations that were put in.
-    moves: usize,
+    /// What a value became by a permutation, so that each is done once.
+    permuted: BTreeMap<(Value, Route), Value>,
     /// Numbers that may still be made of those in the file, so that a small file does not fill memory.
     budget: usize,
 }
@@ -78,13 +78,13 @@ pub(super) struct Importer {
 /// The model of a file.
 ///
 /// The file does not say whether its images are `[n, c, h, w]` or `[n, h, w, c]`; what needs fewer permutations is
-/// meant.
+/// meant. Files of this library have the former.
 pub(super) fn import(proto: &ModelProto<'_>, options: &Import) -> Result<Model> {
     if options.no_batch {
         return Importer::run(proto, options, Order::AsIs).map(|(model, _)| model);
     }
     let first = Importer::run(proto, options, Order::ChannelsLast);
-    if matches!(first, Ok((_, 0))) {
+    if matches!(first, Ok((_, 0))) || proto.producer == PRODUCER {
         return first.map(|(model, _)| model);
     }
     match (first, Importer::run(proto, options, Order::AsIs)) {
@@ -126,7 +126,7 @@ impl Importer {
             names: Names::default(),
             opset: opset(proto)?,
             batch: None,
-            moves: 0,
+            permuted: BTreeMap::new(),
             budget: 0,
         };
         importer.budget = importer.values.values().map(Known::len).sum::<usize>() * 4 + MAX_MADE;
@@ -142,7 +142,7 @@ impl Importer {
             importer.node(node)?;
         }
         let last = importer.output(output, order)?;
-        let moves = importer.moves;
+        let moves = importer.permuted.len();
         Ok((importer.finish(proto, last)?, moves))
     }
 
@@ -283,13 +283,21 @@ impl Importer {
         let axes = groups.concat();
         let mut value = x.value;
         if let Some(route) = x.layout.route(&axes) {
-            value = self.view(value, &route.dims)?;
-            value = self.graph.add(Permute::new(&route.order), &[value])?;
-            self.moves += 1;
+            value = self.permuted(value, route)?;
         }
         let dims: Vec<usize> = groups.iter().map(|g| g.iter().map(|axis| x.layout.size(*axis)).product()).collect();
         let value = self.view(value, &dims)?;
         Ok(Feature { value, layout: Layout::new(&x.layout.dims(), &axes), batch: x.batch })
+    }
+
+    fn permuted(&mut self, value: Value, route: Route) -> Result<Value> {
+        if let Some(done) = self.permuted.get(&(value, route.clone())) {
+            return Ok(*done);
+        }
+        let seen = self.view(value, &route.dims)?;
+        let done = self.graph.add(Permute::new(&route.order), &[seen])?;
+        self.permuted.insert((value, route), done);
+        Ok(done)
     }
 
     /// The value as images `[h, w, c]`, sequences `[l, c]` or vectors `[c]`, from ONNX's `[n, c, ..]`.

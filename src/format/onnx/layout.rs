@@ -28,7 +28,7 @@ pub(super) struct Layout {
 }
 
 /// How memory gets another order: seen as `dims`, with the axes then in this `order`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Route {
     pub dims: Vec<usize>,
     pub order: Vec<usize>,
@@ -142,29 +142,19 @@ impl Layout {
         (order.len() > 1).then_some(Route { dims, order })
     }
 
-    /// The axes in the order of memory, if each of them lies in one place.
-    pub fn memory_order(&self) -> Option<Vec<usize>> {
-        let mut order: Vec<usize> = (0..self.rank()).collect();
+    /// The axes in the order in which they begin in memory, with these at the end.
+    pub fn ending(&self, last: &[usize]) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.rank()).filter(|axis| !last.contains(axis)).collect();
         // An axis of size 1 may be anywhere; it goes behind the axis before it.
         let mut place = 0;
-        let places: Vec<usize> = self
-            .axes
-            .iter()
-            .map(|p| {
-                p.first().map_or(place, |p| {
-                    place = *p;
-                    *p
-                })
-            })
-            .collect();
-        order.sort_by_key(|axis| places[*axis]);
-        self.route(&order).is_none().then_some(order)
-    }
-
-    /// The axes in the order of memory as far as it has one, with these at the end.
-    pub fn ending(&self, last: &[usize]) -> Vec<usize> {
-        let order = self.memory_order().unwrap_or_else(|| (0..self.rank()).collect());
-        order.into_iter().filter(|axis| !last.contains(axis)).chain(last.iter().copied()).collect()
+        let begin = |pieces: &Vec<usize>| {
+            place = pieces.iter().copied().min().unwrap_or(place);
+            place
+        };
+        let begins: Vec<usize> = self.axes.iter().map(begin).collect();
+        order.sort_by_key(|axis| begins[*axis]);
+        order.extend(last);
+        order
     }
 
     /// For each element of an axis in the order of memory, its number by the axis: row `i` of a kernel that fits memory
@@ -200,7 +190,7 @@ mod tests {
     #[test]
     fn a_transposition_is_a_matter_of_words() {
         let x = map();
-        assert_eq!((x.dims(), x.len(), x.memory_order()), (vec![3, 4, 5], 60, Some(vec![1, 2, 0])));
+        assert_eq!((x.dims(), x.len(), x.ending(&[])), (vec![3, 4, 5], 60, vec![1, 2, 0]));
         assert_eq!(x.route(&[1, 2, 0]), None);
         assert_eq!(x.route(&[0, 1, 2]), chw());
         let t = x.transpose(&[1, 2, 0]);
@@ -214,13 +204,13 @@ mod tests {
         let rows = flat.rows(0);
         // Memory counts h, w, c; the axis counts c, h, w.
         assert_eq!(rows[..5], [0, 20, 40, 1, 21]);
-        assert_eq!(flat.memory_order(), None);
     }
 
     #[test]
     fn shuffling_channels_moves_only_channels() {
         let x = Layout::new(&[6, 4, 5], &[1, 2, 0]);
         let shuffled = x.reshape(&[2, 3, 4, 5]).unwrap().transpose(&[1, 0, 2, 3]).reshape(&[6, 4, 5]).unwrap();
+        assert_eq!(shuffled.ending(&[]), [1, 2, 0]);
         assert_eq!(shuffled.route(&[1, 2, 0]), Some(Route { dims: vec![20, 2, 3], order: vec![0, 2, 1] }));
     }
 

@@ -35,6 +35,9 @@ use wire::Message;
 use crate::error::Result;
 use crate::model::Model;
 
+// How files of this library name their maker.
+const PRODUCER: &str = "striate";
+
 // The metadata in which the parts of a model are kept that ONNX has no place for.
 const KEYS: [&str; 3] = ["striate.labels", "striate.preprocess", "striate.record"];
 
