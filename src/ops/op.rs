@@ -267,5 +267,8 @@ into_op!(
     Reshape,
     ZeroPad,
     Input,
-    AdaptivePool2D
+    AdaptivePool2D,
+    ConvTranspose2D,
+    SeparableConv2D,
+    Upsample2D
 );

@@ -19,9 +19,9 @@ mod chunks;
 mod header;
 mod members;
 mod read;
-mod types;
 #[cfg(test)]
 mod tests;
+mod types;
 mod write;
 
 pub use read::File;

@@ -13,13 +13,8 @@ const CLASSES: [(&str, &str); 6] = [
     ("Deconvolution2D", "Conv2DTranspose"),
 ];
 
-const MERGES: [(&str, &str); 5] = [
-    ("sum", "Add"),
-    ("mul", "Multiply"),
-    ("ave", "Average"),
-    ("max", "Maximum"),
-    ("concat", "Concatenate"),
-];
+const MERGES: [(&str, &str); 5] =
+    [("sum", "Add"), ("mul", "Multiply"), ("ave", "Average"), ("max", "Maximum"), ("concat", "Concatenate")];
 
 const OPTIONS: [(&str, &str); 17] = [
     ("nb_filter", "filters"),
@@ -42,8 +37,16 @@ const OPTIONS: [(&str, &str); 17] = [
 ];
 
 // Options of Merge that only its modes "dot" and "cos", and functions, use.
-const UNUSED: [&str; 8] =
-    ["mode", "mode_type", "dot_axes", "output_shape", "output_shape_type", "output_mask", "output_mask_type", "arguments"];
+const UNUSED: [&str; 8] = [
+    "mode",
+    "mode_type",
+    "dot_axes",
+    "output_shape",
+    "output_shape_type",
+    "output_mask",
+    "output_mask_type",
+    "arguments",
+];
 
 /// The class of today, and the options under today's names; what is of today already stays.
 pub fn renamed(class: &str, mut map: Map<String, Json>) -> (String, Map<String, Json>) {

@@ -25,9 +25,8 @@ pub fn from_keras(value: &Json) -> Option<Init> {
     if let Some((.., init)) = PLAIN.iter().find(|(name, snake, _)| class == *name || class == *snake) {
         return Some(*init);
     }
-    let number = |key: &str, default: f32| {
-        value.get("config").and_then(|c| c.get(key)?.as_f64()).map_or(default, |v| v as f32)
-    };
+    let number =
+        |key: &str, default: f32| value.get("config").and_then(|c| c.get(key)?.as_f64()).map_or(default, |v| v as f32);
     let init = match class.as_str() {
         "Constant" => Init::Constant(number("value", 0.0)),
         "RandomNormal" => Init::Normal { mean: number("mean", 0.0), std: number("stddev", 0.05) },
@@ -43,7 +42,9 @@ pub fn to_keras(init: Init) -> Json {
     let (class, config) = match init {
         Init::Constant(value) => ("Constant", json!({ "value": value })),
         Init::Normal { mean, std } => ("RandomNormal", json!({ "mean": mean, "stddev": std, "seed": null })),
-        Init::TruncatedNormal { mean, std } => ("TruncatedNormal", json!({ "mean": mean, "stddev": std, "seed": null })),
+        Init::TruncatedNormal { mean, std } => {
+            ("TruncatedNormal", json!({ "mean": mean, "stddev": std, "seed": null }))
+        }
         Init::Uniform { low, high } => ("RandomUniform", json!({ "minval": low, "maxval": high, "seed": null })),
         Init::Zeros => ("Zeros", json!({})),
         Init::Ones => ("Ones", json!({})),

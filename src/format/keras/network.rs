@@ -77,14 +77,16 @@ struct Scope {
 /// The config is not one of a Sequential or Functional model with one input and one output.
 pub fn flatten(config: &Json) -> Result<Network> {
     let mut flat = Flat::default();
-    let (class, body) = model(config).ok_or_else(|| bad("the config is not that of a Sequential or Functional model"))?;
+    let (class, body) =
+        model(config).ok_or_else(|| bad("the config is not that of a Sequential or Functional model"))?;
     let last = flat.expand(&class, body, None, &Scope::default())?;
     if last != flat.layers.len() {
         return Err(bad("the output is not the last layer"));
     }
     let name = name_of(body).unwrap_or_else(|| "keras".into());
     let input = flat.input.ok_or_else(|| bad("the network has no input"))?;
-    let first = flat.layers.iter().any(|l| l.fields.peek("data_format").and_then(Json::as_str) == Some("channels_first"));
+    let first =
+        flat.layers.iter().any(|l| l.fields.peek("data_format").and_then(Json::as_str) == Some("channels_first"));
     Ok(Network { name, input, layers: flat.layers, channels_first: first })
 }
 
@@ -179,8 +181,11 @@ impl Flat {
         let name = format!("{}{}{again}", scope.prefix, item.name.replace('/', "."));
         if let Some((class, body)) = model(layer) {
             if nth > 0 || inputs.len() > 1 {
-                return Err(bad(format!("the model '{}' inside is called several times, or on several inputs", item.name))
-                    .with_help("striate's layers do not share weights"));
+                return Err(bad(format!(
+                    "the model '{}' inside is called several times, or on several inputs",
+                    item.name
+                ))
+                .with_help("striate's layers do not share weights"));
             }
             let (prefix, path) = (format!("{name}."), format!("{}/", item.path));
             let inner = Scope { prefix, path, group: Some(group), depth: scope.depth + 1 };

@@ -43,9 +43,10 @@ pub fn sides(f: &mut Fields, key: &str) -> Result<[[usize; 2]; 2]> {
         Json::Array(list) => match list.as_slice() {
             [rows, columns] => axis(rows).zip(axis(columns)),
             // Keras 1: top, bottom, left, right.
-            [top, bottom, left, right] => whole(top).zip(whole(bottom)).zip(whole(left).zip(whole(right))).map(
-                |((top, bottom), (left, right))| ([top, bottom], [left, right]),
-            ),
+            [top, bottom, left, right] => whole(top)
+                .zip(whole(bottom))
+                .zip(whole(left).zip(whole(right)))
+                .map(|((top, bottom), (left, right))| ([top, bottom], [left, right])),
             _ => None,
         },
         one => axis(one).map(|size| (size, size)),

@@ -82,8 +82,9 @@ pub fn upsampling(f: &mut Fields) -> Result<Plan> {
     match f.text("interpolation", "nearest")?.as_str() {
         "nearest" => Ok(Plan::one(Upsample2D::nearest(size))),
         "bilinear" => Ok(Plan::one(Upsample2D::bilinear(size))),
-        other => Err(f.error(&format!("its interpolation '{other}' is not supported"))
-            .with_help("nearest and bilinear are")),
+        other => {
+            Err(f.error(&format!("its interpolation '{other}' is not supported")).with_help("nearest and bilinear are"))
+        }
     }
 }
 

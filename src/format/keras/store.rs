@@ -62,8 +62,11 @@ impl<'a> Store<'a> {
     /// The file is damaged.
     pub fn weighted(&self) -> Result<Vec<(String, Home)>> {
         let mut found = Vec::new();
-        let home = |path: &str, group: &str| {
-            Home { path: path.to_string(), group: group.to_string(), nested: false, again: false }
+        let home = |path: &str, group: &str| Home {
+            path: path.to_string(),
+            group: group.to_string(),
+            nested: false,
+            again: false,
         };
         match self {
             Self::Groups { file, root } => {

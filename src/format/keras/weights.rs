@@ -17,7 +17,10 @@ pub fn fill(model: &mut Model, store: Store<'_>) -> Result<()> {
         let names: Vec<&str> = layer.weights.iter().map(|w| w.param.rsplit('/').next().unwrap_or(&w.param)).collect();
         for (weight, (dims, data)) in layer.weights.iter().zip(store.layer(&layer.name, &home, &names)?) {
             if dims != weight.dims {
-                let message = format!("{} has the axes {dims:?} in the file, and the network needs {:?}", weight.param, weight.dims);
+                let message = format!(
+                    "{} has the axes {dims:?} in the file, and the network needs {:?}",
+                    weight.param, weight.dims
+                );
                 return Err(bad(message).with_help("the weights are those of another network"));
             }
             filled.push((weight.param.clone(), data));

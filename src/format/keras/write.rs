@@ -27,7 +27,8 @@ fn archive(model: &Model, layers: &[Exported]) -> Result<Vec<u8>> {
     let config = network(model, layers, true).to_string();
     let metadata = json!({ "keras_version": VERSION, "striate": extras(model)? }).to_string();
     let weights = weights(model, layers)?;
-    let entries = [("metadata.json", metadata.as_bytes()), ("config.json", config.as_bytes()), (super::WEIGHTS, &weights)];
+    let entries =
+        [("metadata.json", metadata.as_bytes()), ("config.json", config.as_bytes()), (super::WEIGHTS, &weights)];
     let write = || {
         let mut archive = Writer::new(Vec::new());
         entries.iter().try_for_each(|(name, data)| archive.add(name, data))?;
