@@ -8,5 +8,6 @@
 
 mod efficientnet;
 mod files;
+mod keras;
 mod mnist_cnn;
 mod torch;
