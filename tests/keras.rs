@@ -241,8 +241,8 @@ fn keras_predicts_the_same_from_what_is_written() {
         None => Ok(()),
         Some(python) => open_with_keras(&python, &folder),
     };
-    let _ = std::fs::remove_dir_all(&folder);
     checked.unwrap();
+    let _ = std::fs::remove_dir_all(&folder);
     let known: Json = serde_json::from_slice(&golden("written.json")).unwrap();
     assert_eq!(
         json!(digests),

@@ -10,7 +10,7 @@
 //! - [`torch`] reads the files of PyTorch and puts weights into networks by name;
 //! - `native` puts models into striate files;
 //! - [`FileKind`] says which format a file has;
-//! - `zip` reads and writes the archives that `.npz` (and others) are.
+//! - [`zip`] reads and writes the archives that `.npz` (and others) are.
 //!
 //! Only `native` knows what a model is. Every reader checks what a file
 //! claims against the size the file has before it allocates for it.
@@ -25,12 +25,13 @@ mod kind;
 pub mod layout;
 mod native;
 pub mod npy;
+pub mod onnx;
 pub mod safetensors;
 mod sniff;
 #[cfg(test)]
 mod testing;
 pub mod torch;
-mod zip;
+pub mod zip;
 
 pub use container::{Container, ContainerRef, Kind};
 pub use digest::digest;

@@ -10,4 +10,6 @@ mod efficientnet;
 mod files;
 mod keras;
 mod mnist_cnn;
+mod onnx;
+mod onnx_node;
 mod torch;

@@ -101,7 +101,11 @@ fn network(model: &Model, layers: &[Exported], modern: bool) -> Json {
         config["input_layers"] = end(layers.first());
         config["output_layers"] = end(layers.last());
     }
-    object(class, config, modern, "keras")
+    let mut whole = object(class, config, modern, if chain { "keras" } else { "keras.src.models.functional" });
+    if modern && !chain {
+        whole["registered_name"] = json!(class);
+    }
+    whole
 }
 
 fn object(class: &str, config: Json, modern: bool, module: &str) -> Json {
