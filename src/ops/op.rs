@@ -270,8 +270,5 @@ into_op!(
     Reshape,
     ZeroPad,
     Input,
-    AdaptivePool2D,
-    ConvTranspose2D,
-    SeparableConv2D,
-    Upsample2D
+    AdaptivePool2D
 );

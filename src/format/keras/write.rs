@@ -132,8 +132,9 @@ fn entry(layer: &Exported, all: Option<&[Exported]>, modern: bool) -> Json {
 }
 
 fn inbound(layer: &Exported, all: &[Exported]) -> Vec<Json> {
+    // Keras works shapes out anew, but wants one.
     let tensor = |i: &usize| {
-        let config = json!({ "shape": null, "dtype": "float32", "keras_history": [all[*i].name, 0, 0] });
+        let config = json!({ "shape": [null], "dtype": "float32", "keras_history": [all[*i].name, 0, 0] });
         json!({ "class_name": "__keras_tensor__", "config": config })
     };
     let tensors: Vec<Json> = layer.inputs.iter().map(tensor).collect();
