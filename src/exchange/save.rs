@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result, unknown};
-use crate::format::{FileKind, atomic, npy, torch};
+use crate::format::{FileKind, atomic, keras, npy, torch};
 use crate::model::Model;
 use crate::train::FitConfig;
 use crate::zoo::Recipe;
@@ -15,8 +15,11 @@ pub struct Save {
     pub train: FitConfig,
 }
 
-const EXTENSIONS: [(&str, FileKind); 4] = [
+const EXTENSIONS: [(&str, FileKind); 7] = [
     (".striate", FileKind::Striate),
+    (".keras", FileKind::Keras),
+    (".weights.h5", FileKind::KerasWeights),
+    (".h5", FileKind::KerasH5),
     (".safetensors", FileKind::Safetensors),
     (".npz", FileKind::Npz),
     (".toml", FileKind::Toml),
@@ -28,6 +31,8 @@ const EXTENSIONS: [(&str, FileKind); 4] = [
 /// | extension | what is written |
 /// |---|---|
 /// | `.striate` | everything |
+/// | `.keras`, `.h5` | network and weights for Keras, with labels and preprocessing beside them |
+/// | `.weights.h5` | weights for Keras |
 /// | `.safetensors` | weights with PyTorch's names and axes |
 /// | `.npz` | weights as NumPy arrays with the names and axes that they have here |
 /// | `.toml` | the network without weights |
@@ -40,6 +45,9 @@ pub fn save(model: &Model, path: &Path, options: &Save) -> Result<Vec<String>> {
     match kind {
         FileKind::Safetensors => torch::save(model, path)?,
         FileKind::Npz => npz(model, path)?,
+        FileKind::Keras => keras(model, path, keras::Kind::Keras)?,
+        FileKind::KerasH5 => keras(model, path, keras::Kind::H5)?,
+        FileKind::KerasWeights => keras(model, path, keras::Kind::WeightsH5)?,
         FileKind::Toml => {
             let recipe = Recipe { graph: model.graph().clone(), train: options.train.clone() };
             let text = recipe.to_toml()?;
@@ -62,11 +70,16 @@ fn kind(path: &Path) -> Result<FileKind> {
 fn notes(kind: FileKind) -> Vec<String> {
     match kind {
         FileKind::Toml => vec!["a TOML file holds the network alone, without weights".into()],
-        FileKind::Safetensors | FileKind::Npz => {
+        FileKind::Safetensors | FileKind::Npz | FileKind::KerasWeights => {
             vec!["the file holds weights alone, without the network, labels and preprocessing".into()]
         }
         _ => Vec::new(),
     }
+}
+
+fn keras(model: &Model, path: &Path, kind: keras::Kind) -> Result<()> {
+    let bytes = keras::write(model, kind)?;
+    atomic::write(path, |out| out.write_all(&bytes))
 }
 
 fn npz(model: &Model, path: &Path) -> Result<()> {
