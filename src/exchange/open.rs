@@ -6,6 +6,7 @@ use super::recognise;
 use super::weights::Weights;
 use crate::error::{Error, Result};
 use crate::format::{FileKind, npy, onnx, torch};
+use crate::format::{FileKind, keras, npy, torch};
 use crate::graph::Graph;
 use crate::model::Model;
 use crate::zoo::{self, Recipe};
@@ -102,10 +103,29 @@ pub fn open(path: &Path, options: &Open) -> Result<Opened> {
         }
         FileKind::Onnx => onnx::read(&bytes).map_err(|e| e.within(path.display()))?,
         FileKind::Keras | FileKind::KerasH5 | FileKind::KerasWeights => {
+        FileKind::Keras | FileKind::KerasH5 => keras::read(&bytes).map_err(|e| e.within(path.display()))?,
+        FileKind::KerasWeights => keras_weights(path, &bytes, options.network.as_ref())?,
+        FileKind::Onnx => {
             return Err(Error::format(path, format!("{kind} cannot be read by this version")));
         }
     };
     Ok(Opened { model, kind, notes })
+}
+
+// Keras names weights by the classes of layers alone, so the network must be given.
+fn keras_weights(path: &Path, bytes: &[u8], network: Option<&Network>) -> Result<Model> {
+    let graph = match network {
+        Some(Network::Graph(graph)) => graph.clone(),
+        Some(Network::Zoo(name)) => zoo::recipe(name)?.graph,
+        None => {
+            return Err(Error::format(path, "the file holds weights of Keras without their network")
+                .with_help("give the network: --network NAME of the zoo, or --network net.toml"));
+        }
+    };
+    let mut model = Model::new(graph, 0)?;
+    keras::read_weights(bytes, &mut model).map_err(|e| e.within(path.display()))?;
+    recognise::dress(&mut model)?;
+    Ok(model)
 }
 
 fn network(path: &Path, bytes: &[u8], notes: &mut Vec<String>) -> Result<Model> {

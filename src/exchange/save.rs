@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result, unknown};
 use crate::format::{FileKind, atomic, npy, onnx, torch};
+use crate::format::{FileKind, atomic, keras, npy, torch};
 use crate::model::Model;
 use crate::train::FitConfig;
 use crate::zoo::Recipe;
@@ -18,6 +19,10 @@ pub struct Save {
 const EXTENSIONS: [(&str, FileKind); 5] = [
     (".striate", FileKind::Striate),
     (".onnx", FileKind::Onnx),
+const EXTENSIONS: [(&str, FileKind); 7] = [
+    (".keras", FileKind::Keras),
+    (".weights.h5", FileKind::KerasWeights),
+    (".h5", FileKind::KerasH5),
     (".safetensors", FileKind::Safetensors),
     (".npz", FileKind::Npz),
     (".toml", FileKind::Toml),
@@ -30,6 +35,8 @@ const EXTENSIONS: [(&str, FileKind); 5] = [
 /// |---|---|
 /// | `.striate` | everything |
 /// | `.onnx` | network, weights, labels and preprocessing, as ONNX runtimes compute them |
+/// | `.keras`, `.h5` | network and weights for Keras, with labels and preprocessing beside them |
+/// | `.weights.h5` | weights for Keras |
 /// | `.safetensors` | weights with PyTorch's names and axes |
 /// | `.npz` | weights as NumPy arrays with the names and axes that they have here |
 /// | `.toml` | the network without weights |
@@ -46,6 +53,9 @@ pub fn save(model: &Model, path: &Path, options: &Save) -> Result<Vec<String>> {
             let bytes = onnx::write(model, &onnx::Export::default())?;
             atomic::write(path, |out| out.write_all(&bytes))?;
         }
+        FileKind::Keras => keras(model, path, keras::Kind::Keras)?,
+        FileKind::KerasH5 => keras(model, path, keras::Kind::H5)?,
+        FileKind::KerasWeights => keras(model, path, keras::Kind::WeightsH5)?,
         FileKind::Toml => {
             let recipe = Recipe { graph: model.graph().clone(), train: options.train.clone() };
             let text = recipe.to_toml()?;
@@ -68,11 +78,16 @@ fn kind(path: &Path) -> Result<FileKind> {
 fn notes(kind: FileKind) -> Vec<String> {
     match kind {
         FileKind::Toml => vec!["a TOML file holds the network alone, without weights".into()],
-        FileKind::Safetensors | FileKind::Npz => {
+        FileKind::Safetensors | FileKind::Npz | FileKind::KerasWeights => {
             vec!["the file holds weights alone, without the network, labels and preprocessing".into()]
         }
         _ => Vec::new(),
     }
+}
+
+fn keras(model: &Model, path: &Path, kind: keras::Kind) -> Result<()> {
+    let bytes = keras::write(model, kind)?;
+    atomic::write(path, |out| out.write_all(&bytes))
 }
 
 fn npz(model: &Model, path: &Path) -> Result<()> {
