@@ -4,6 +4,7 @@
 //! - [`safetensors`] is the plain tensor file that other tools read and write;
 //! - [`container`] is the striate file: a safetensors file with documents and a checksum;
 //! - [`digest()`] is a short name for the exact bits of a set of tensors;
+//! - [`keras`] reads and writes the files of Keras, `h5` the HDF5 files that they are;
 //! - [`layout`] has the order of axes, here and in PyTorch;
 //! - [`npy`] reads and writes NumPy's `.npy` and `.npz`;
 //! - [`torch`] reads the files of PyTorch and puts weights into networks by name;
@@ -18,10 +19,13 @@ pub mod atomic;
 pub mod container;
 mod digest;
 mod dtype;
+mod h5;
+pub mod keras;
 mod kind;
 pub mod layout;
 mod native;
 pub mod npy;
+pub mod onnx;
 pub mod safetensors;
 mod sniff;
 #[cfg(test)]
