@@ -273,8 +273,8 @@ Examples:
   striate convert model.keras model.striate
   striate convert weights.pth resnet.safetensors --network resnet-50
 
-Formats: .striate, .keras, .h5, .onnx, .safetensors, .npz; read as well: .pth, .weights.h5, and .npy as a tensor. What IN
-is its content says, what OUT becomes its extension. OUT is read again and compared with IN on a few inputs.";
+Formats: .striate, .keras, .h5, .weights.h5, .onnx, .safetensors, .npz and .toml; .pth is read as well. What IN is its
+content says, what OUT becomes its extension. OUT is read again and compared with IN on a few inputs.";
 
 #[derive(Debug, Args)]
 #[command(after_help = CONVERT_EXAMPLES)]
@@ -285,6 +285,9 @@ pub struct ConvertArgs {
     pub to: PathBuf,
     #[command(flatten)]
     pub network: NetworkArgs,
+    /// The version of ONNX's operators to write, 13 to 22
+    #[arg(long, value_name = "N", default_value_t = 17)]
+    pub opset: i64,
     /// Overwrite the file if it is there
     #[arg(long, short)]
     pub force: bool,

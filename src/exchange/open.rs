@@ -7,6 +7,7 @@ use super::weights::Weights;
 use crate::error::{Error, Result};
 use crate::format::{FileKind, npy, onnx, torch};
 use crate::format::{FileKind, keras, npy, torch};
+use crate::format::{FileKind, keras, npy, onnx, torch};
 use crate::graph::Graph;
 use crate::model::Model;
 use crate::zoo::{self, Recipe};
@@ -107,7 +108,12 @@ pub fn open(path: &Path, options: &Open) -> Result<Opened> {
         FileKind::KerasWeights => keras_weights(path, &bytes, options.network.as_ref())?,
         FileKind::Onnx => {
             return Err(Error::format(path, format!("{kind} cannot be read by this version")));
+        FileKind::KerasWeights => {
+            let mut model = Model::new(recognise::given(path, kind, options.network.as_ref())?, 0)?;
+            keras::read_weights(&bytes, &mut model).map_err(|e| e.within(path.display()))?;
+            model
         }
+        FileKind::Onnx => onnx::read(&bytes).map_err(|e| e.within(path.display()))?,
     };
     Ok(Opened { model, kind, notes })
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::open::Network;
 use super::weights::Weights;
 use crate::error::{Error, Result};
+use crate::format::FileKind;
 use crate::graph::Graph;
 use crate::model::Model;
 use crate::zoo::{self, Entry, Options};
@@ -28,6 +29,16 @@ pub(super) fn fill(
     weights.load(&mut model, notes).map_err(|e| e.within(path.display()))?;
     dress(&mut model)?;
     Ok(model)
+}
+
+/// The network that was given, for weights of a format that does not tell it.
+pub(super) fn given(path: &Path, kind: FileKind, network: Option<&Network>) -> Result<Graph> {
+    match network {
+        Some(Network::Graph(graph)) => Ok(graph.clone()),
+        Some(Network::Zoo(name)) => Ok(zoo::recipe(name)?.graph),
+        None => Err(Error::format(path, format!("{kind}, without the network that they are for"))
+            .with_help("give the network: --network NAME of the zoo, or --network net.toml")),
+    }
 }
 
 /// Labels and preprocessing, where the network is one of the zoo's for ImageNet.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result, unknown};
 use crate::format::{FileKind, atomic, npy, onnx, torch};
+use crate::format::onnx::{self, Export};
 use crate::format::{FileKind, atomic, keras, npy, torch};
 use crate::model::Model;
 use crate::train::FitConfig;
@@ -14,6 +15,8 @@ use crate::zoo::Recipe;
 pub struct Save {
     /// The settings that go into a TOML file with the network.
     pub train: FitConfig,
+    /// The version of ONNX's operators, 13 to 22.
+    pub onnx: Export,
 }
 
 const EXTENSIONS: [(&str, FileKind); 5] = [
@@ -23,6 +26,8 @@ const EXTENSIONS: [(&str, FileKind); 7] = [
     (".keras", FileKind::Keras),
     (".weights.h5", FileKind::KerasWeights),
     (".h5", FileKind::KerasH5),
+// The longer of two extensions comes first.
+const EXTENSIONS: [(&str, FileKind); 8] = [
     (".safetensors", FileKind::Safetensors),
     (".npz", FileKind::Npz),
     (".toml", FileKind::Toml),
@@ -37,6 +42,9 @@ const EXTENSIONS: [(&str, FileKind); 7] = [
 /// | `.onnx` | network, weights, labels and preprocessing, as ONNX runtimes compute them |
 /// | `.keras`, `.h5` | network and weights for Keras, with labels and preprocessing beside them |
 /// | `.weights.h5` | weights for Keras |
+/// | `.keras`, `.h5` | a model that Keras 3 opens; labels and preprocessing where Keras passes over them |
+/// | `.weights.h5` | weights alone, as Keras 3 writes them |
+/// | `.onnx` | network and weights |
 /// | `.safetensors` | weights with PyTorch's names and axes |
 /// | `.npz` | weights as NumPy arrays with the names and axes that they have here |
 /// | `.toml` | the network without weights |
@@ -61,9 +69,17 @@ pub fn save(model: &Model, path: &Path, options: &Save) -> Result<Vec<String>> {
             let text = recipe.to_toml()?;
             atomic::write(path, |out| out.write_all(text.as_bytes()))?;
         }
+        FileKind::Keras => whole(path, &keras::write(model, keras::Kind::Keras)?)?,
+        FileKind::KerasH5 => whole(path, &keras::write(model, keras::Kind::H5)?)?,
+        FileKind::KerasWeights => whole(path, &keras::write(model, keras::Kind::WeightsH5)?)?,
+        FileKind::Onnx => whole(path, &onnx::write(model, &options.onnx)?)?,
         _ => model.save(path)?,
     }
     Ok(notes(kind))
+}
+
+fn whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    atomic::write(path, |out| out.write_all(bytes))
 }
 
 fn kind(path: &Path) -> Result<FileKind> {
