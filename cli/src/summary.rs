@@ -13,7 +13,7 @@ pub fn run(args: &SummaryArgs) -> Result<()> {
         let text = match input::recipe(&args.model, &options) {
             Ok(recipe) => recipe.to_toml()?,
             Err(_) if std::path::Path::new(&args.model).exists() => {
-                let model = input::any_model(&args.model, 0, &options)?;
+                let model = input::any_model(&args.model, 0, &args.network, &options)?;
                 let train = input::settings(&model).unwrap_or_default();
                 striate::zoo::Recipe { graph: model.graph().clone(), train }.to_toml()?
             }
@@ -22,7 +22,7 @@ pub fn run(args: &SummaryArgs) -> Result<()> {
         out::raw(text.as_bytes());
         return Ok(());
     }
-    let model = input::any_model(&args.model, 0, &options)?;
+    let model = input::any_model(&args.model, 0, &args.network, &options)?;
     if args.json {
         out::json(as_json(&model));
     } else {

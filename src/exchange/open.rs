@@ -5,7 +5,7 @@ use std::path::Path;
 use super::recognise;
 use super::weights::Weights;
 use crate::error::{Error, Result};
-use crate::format::{FileKind, npy, torch};
+use crate::format::{FileKind, npy, onnx, torch};
 use crate::graph::Graph;
 use crate::model::Model;
 use crate::zoo::{self, Recipe};
@@ -100,7 +100,8 @@ pub fn open(path: &Path, options: &Open) -> Result<Opened> {
             let weights = Weights::of(arrays.into_iter().map(named).collect::<Result<Vec<_>>>()?)?;
             recognise::fill(path, &weights, options.network.as_ref(), &mut notes)?
         }
-        FileKind::Keras | FileKind::KerasH5 | FileKind::KerasWeights | FileKind::Onnx => {
+        FileKind::Onnx => onnx::read(&bytes).map_err(|e| e.within(path.display()))?,
+        FileKind::Keras | FileKind::KerasH5 | FileKind::KerasWeights => {
             return Err(Error::format(path, format!("{kind} cannot be read by this version")));
         }
     };

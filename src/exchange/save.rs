@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result, unknown};
-use crate::format::{FileKind, atomic, npy, torch};
+use crate::format::{FileKind, atomic, npy, onnx, torch};
 use crate::model::Model;
 use crate::train::FitConfig;
 use crate::zoo::Recipe;
@@ -15,8 +15,9 @@ pub struct Save {
     pub train: FitConfig,
 }
 
-const EXTENSIONS: [(&str, FileKind); 4] = [
+const EXTENSIONS: [(&str, FileKind); 5] = [
     (".striate", FileKind::Striate),
+    (".onnx", FileKind::Onnx),
     (".safetensors", FileKind::Safetensors),
     (".npz", FileKind::Npz),
     (".toml", FileKind::Toml),
@@ -28,6 +29,7 @@ const EXTENSIONS: [(&str, FileKind); 4] = [
 /// | extension | what is written |
 /// |---|---|
 /// | `.striate` | everything |
+/// | `.onnx` | network, weights, labels and preprocessing, as ONNX runtimes compute them |
 /// | `.safetensors` | weights with PyTorch's names and axes |
 /// | `.npz` | weights as NumPy arrays with the names and axes that they have here |
 /// | `.toml` | the network without weights |
@@ -40,6 +42,10 @@ pub fn save(model: &Model, path: &Path, options: &Save) -> Result<Vec<String>> {
     match kind {
         FileKind::Safetensors => torch::save(model, path)?,
         FileKind::Npz => npz(model, path)?,
+        FileKind::Onnx => {
+            let bytes = onnx::write(model, &onnx::Export::default())?;
+            atomic::write(path, |out| out.write_all(&bytes))?;
+        }
         FileKind::Toml => {
             let recipe = Recipe { graph: model.graph().clone(), train: options.train.clone() };
             let text = recipe.to_toml()?;
