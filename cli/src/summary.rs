@@ -16,7 +16,7 @@ pub fn run(args: &SummaryArgs) -> Result<()> {
         let text = match input::recipe(&args.model, &options) {
             Ok(recipe) => recipe.to_toml()?,
             Err(_) if std::path::Path::new(&args.model).exists() => {
-                let model = input::any_model(&args.model, 0, &options)?;
+                let model = input::any_model(&args.model, 0, &args.network, &options)?;
                 let train = input::settings(&model).unwrap_or_default();
                 striate::zoo::Recipe { graph: model.graph().clone(), train }.to_toml()?
             }
@@ -25,7 +25,7 @@ pub fn run(args: &SummaryArgs) -> Result<()> {
         out::raw(text.as_bytes());
         return Ok(());
     }
-    let model = input::any_model(&args.model, 0, &options)?;
+    let model = input::any_model(&args.model, 0, &args.network, &options)?;
     if let Some(path) = &args.draw {
         draw(model.graph())?.save(path)?;
         say!("Drawn: {}", path.display());

@@ -257,17 +257,16 @@ impl Normalise {
 
     // The statistics of the group that begins with channel `first`: those of its channels, put together.
     fn statistics(&self, first: usize, shift: &[f32], sums: &[f32]) -> Group {
-        let (rows, width) = ((self.sample / self.channels.channels) as f64, self.width());
-        let mut mean = 0.0;
-        for c in first..first + width {
-            mean += (f64::from(shift[c]) + self.channels.totals(c, sums)[0] / rows) / width as f64;
-        }
-        let mut variance = 0.0;
-        for c in first..first + width {
+        let (rows, width) = ((self.sample / self.channels.channels) as f64, self.width() as f64);
+        // The mean and the variance of a channel.
+        let channel = |c: usize| {
             let [sum, squares] = self.channels.totals(c, sums);
-            let within = (squares / rows - (sum / rows) * (sum / rows)).max(0.0);
-            variance += (within + (f64::from(shift[c]) + sum / rows - mean).powi(2)) / width as f64;
-        }
+            let mean = sum / rows;
+            (f64::from(shift[c]) + mean, (squares / rows - mean * mean).max(0.0))
+        };
+        let group = first..first + self.width();
+        let mean = group.clone().map(|c| channel(c).0).sum::<f64>() / width;
+        let variance = group.map(channel).map(|(m, v)| v + (m - mean).powi(2)).sum::<f64>() / width;
         let inverse = 1.0 / (variance + f64::from(self.rule.epsilon)).sqrt();
         let center = mean as f32;
         Group { center, inverse, rest: (f64::from(center) - mean) * inverse }

@@ -169,6 +169,9 @@ const MAX_SUMS: usize = 16;
 // Numbers of a row whose sum is taken in f32.
 const BLOCK: usize = 1024;
 
+/// `(job, x, dy, statistics, out)`.
+type Backward = fn(&Job<'_>, &[f32], &[f32], &[f32], &mut [f32]);
+
 struct Normalise {
     rule: LayerNorm,
     d: usize,
@@ -176,8 +179,8 @@ struct Normalise {
     /// Rows of the pieces over which the gradients to gamma and beta are summed.
     long: usize,
     forward: fn(&Job<'_>, &[f32], &mut [f32], &mut [f32]),
-    sums: fn(&Job<'_>, &[f32], &[f32], &[f32], &mut [f32]),
-    gradient: fn(&Job<'_>, &[f32], &[f32], &[f32], &mut [f32]),
+    sums: Backward,
+    gradient: Backward,
 }
 
 /// What all rows share.

@@ -9,4 +9,6 @@
 mod efficientnet;
 mod files;
 mod mnist_cnn;
+mod onnx;
+mod onnx_node;
 mod torch;
