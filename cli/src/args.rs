@@ -30,7 +30,7 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Tell what is on a picture
     Predict(PredictArgs),
-    /// Show the layers of a model: shapes and parameters
+    /// Show the layers of a model: shapes, parameters, and what they cost
     Summary(SummaryArgs),
     /// Prove each operation of a model: outputs by the plain formula, gradients by finite differences
     Check(CheckArgs),
@@ -371,6 +371,15 @@ pub struct SummaryArgs {
     pub network: NetworkArgs,
     #[command(flatten)]
     pub size: SizeArgs,
+    /// Show of each layer also multiply-adds, memory, and how much of the input one value sees
+    #[arg(long, conflicts_with_all = ["json", "toml"])]
+    pub details: bool,
+    /// Samples in the batch for which the memory of a training step is told
+    #[arg(long, short, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    pub batch: u16,
+    /// Draw the network into this file, as SVG or PNG by its ending
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "toml"])]
+    pub draw: Option<PathBuf>,
     /// Print the network as a TOML file that `train --model` takes
     #[arg(long, conflicts_with = "json")]
     pub toml: bool,
