@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use crate::error::{Error, Result, unknown};
-use crate::format::{FileKind, atomic, npy, onnx, torch};
 use crate::format::onnx::{self, Export};
 use crate::format::{FileKind, atomic, keras, npy, torch};
 use crate::model::Model;
@@ -19,15 +18,13 @@ pub struct Save {
     pub onnx: Export,
 }
 
-const EXTENSIONS: [(&str, FileKind); 5] = [
+// The longer of two extensions comes first.
+const EXTENSIONS: [(&str, FileKind); 8] = [
     (".striate", FileKind::Striate),
-    (".onnx", FileKind::Onnx),
-const EXTENSIONS: [(&str, FileKind); 7] = [
     (".keras", FileKind::Keras),
     (".weights.h5", FileKind::KerasWeights),
     (".h5", FileKind::KerasH5),
-// The longer of two extensions comes first.
-const EXTENSIONS: [(&str, FileKind); 8] = [
+    (".onnx", FileKind::Onnx),
     (".safetensors", FileKind::Safetensors),
     (".npz", FileKind::Npz),
     (".toml", FileKind::Toml),
@@ -39,12 +36,9 @@ const EXTENSIONS: [(&str, FileKind); 8] = [
 /// | extension | what is written |
 /// |---|---|
 /// | `.striate` | everything |
-/// | `.onnx` | network, weights, labels and preprocessing, as ONNX runtimes compute them |
-/// | `.keras`, `.h5` | network and weights for Keras, with labels and preprocessing beside them |
-/// | `.weights.h5` | weights for Keras |
 /// | `.keras`, `.h5` | a model that Keras 3 opens; labels and preprocessing where Keras passes over them |
 /// | `.weights.h5` | weights alone, as Keras 3 writes them |
-/// | `.onnx` | network and weights |
+/// | `.onnx` | network, weights, labels and preprocessing, as ONNX runtimes compute them |
 /// | `.safetensors` | weights with PyTorch's names and axes |
 /// | `.npz` | weights as NumPy arrays with the names and axes that they have here |
 /// | `.toml` | the network without weights |
@@ -57,13 +51,6 @@ pub fn save(model: &Model, path: &Path, options: &Save) -> Result<Vec<String>> {
     match kind {
         FileKind::Safetensors => torch::save(model, path)?,
         FileKind::Npz => npz(model, path)?,
-        FileKind::Onnx => {
-            let bytes = onnx::write(model, &onnx::Export::default())?;
-            atomic::write(path, |out| out.write_all(&bytes))?;
-        }
-        FileKind::Keras => keras(model, path, keras::Kind::Keras)?,
-        FileKind::KerasH5 => keras(model, path, keras::Kind::H5)?,
-        FileKind::KerasWeights => keras(model, path, keras::Kind::WeightsH5)?,
         FileKind::Toml => {
             let recipe = Recipe { graph: model.graph().clone(), train: options.train.clone() };
             let text = recipe.to_toml()?;
@@ -99,11 +86,6 @@ fn notes(kind: FileKind) -> Vec<String> {
         }
         _ => Vec::new(),
     }
-}
-
-fn keras(model: &Model, path: &Path, kind: keras::Kind) -> Result<()> {
-    let bytes = keras::write(model, kind)?;
-    atomic::write(path, |out| out.write_all(&bytes))
 }
 
 fn npz(model: &Model, path: &Path) -> Result<()> {
