@@ -5,7 +5,7 @@ use std::path::Path;
 use super::recognise;
 use super::weights::Weights;
 use crate::error::{Error, Result};
-use crate::format::{FileKind, keras, npy, torch};
+use crate::format::{FileKind, keras, npy, onnx, torch};
 use crate::graph::Graph;
 use crate::model::Model;
 use crate::zoo::{self, Recipe};
@@ -101,28 +101,14 @@ pub fn open(path: &Path, options: &Open) -> Result<Opened> {
             recognise::fill(path, &weights, options.network.as_ref(), &mut notes)?
         }
         FileKind::Keras | FileKind::KerasH5 => keras::read(&bytes).map_err(|e| e.within(path.display()))?,
-        FileKind::KerasWeights => keras_weights(path, &bytes, options.network.as_ref())?,
-        FileKind::Onnx => {
-            return Err(Error::format(path, format!("{kind} cannot be read by this version")));
+        FileKind::KerasWeights => {
+            let mut model = Model::new(recognise::given(path, kind, options.network.as_ref())?, 0)?;
+            keras::read_weights(&bytes, &mut model).map_err(|e| e.within(path.display()))?;
+            model
         }
+        FileKind::Onnx => onnx::read(&bytes).map_err(|e| e.within(path.display()))?,
     };
     Ok(Opened { model, kind, notes })
-}
-
-// Keras names weights by the classes of layers alone, so the network must be given.
-fn keras_weights(path: &Path, bytes: &[u8], network: Option<&Network>) -> Result<Model> {
-    let graph = match network {
-        Some(Network::Graph(graph)) => graph.clone(),
-        Some(Network::Zoo(name)) => zoo::recipe(name)?.graph,
-        None => {
-            return Err(Error::format(path, "the file holds weights of Keras without their network")
-                .with_help("give the network: --network NAME of the zoo, or --network net.toml"));
-        }
-    };
-    let mut model = Model::new(graph, 0)?;
-    keras::read_weights(bytes, &mut model).map_err(|e| e.within(path.display()))?;
-    recognise::dress(&mut model)?;
-    Ok(model)
 }
 
 fn network(path: &Path, bytes: &[u8], notes: &mut Vec<String>) -> Result<Model> {

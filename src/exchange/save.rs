@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result, unknown};
+use crate::format::onnx::{self, Export};
 use crate::format::{FileKind, atomic, keras, npy, torch};
 use crate::model::Model;
 use crate::train::FitConfig;
@@ -13,13 +14,17 @@ use crate::zoo::Recipe;
 pub struct Save {
     /// The settings that go into a TOML file with the network.
     pub train: FitConfig,
+    /// The version of ONNX's operators, 13 to 22.
+    pub onnx: Export,
 }
 
-const EXTENSIONS: [(&str, FileKind); 7] = [
+// The longer of two extensions comes first.
+const EXTENSIONS: [(&str, FileKind); 8] = [
     (".striate", FileKind::Striate),
     (".keras", FileKind::Keras),
     (".weights.h5", FileKind::KerasWeights),
     (".h5", FileKind::KerasH5),
+    (".onnx", FileKind::Onnx),
     (".safetensors", FileKind::Safetensors),
     (".npz", FileKind::Npz),
     (".toml", FileKind::Toml),
@@ -31,8 +36,9 @@ const EXTENSIONS: [(&str, FileKind); 7] = [
 /// | extension | what is written |
 /// |---|---|
 /// | `.striate` | everything |
-/// | `.keras`, `.h5` | network and weights for Keras, with labels and preprocessing beside them |
-/// | `.weights.h5` | weights for Keras |
+/// | `.keras`, `.h5` | a model that Keras 3 opens; labels and preprocessing where Keras passes over them |
+/// | `.weights.h5` | weights alone, as Keras 3 writes them |
+/// | `.onnx` | network, weights, labels and preprocessing, as ONNX runtimes compute them |
 /// | `.safetensors` | weights with PyTorch's names and axes |
 /// | `.npz` | weights as NumPy arrays with the names and axes that they have here |
 /// | `.toml` | the network without weights |
@@ -45,17 +51,22 @@ pub fn save(model: &Model, path: &Path, options: &Save) -> Result<Vec<String>> {
     match kind {
         FileKind::Safetensors => torch::save(model, path)?,
         FileKind::Npz => npz(model, path)?,
-        FileKind::Keras => keras(model, path, keras::Kind::Keras)?,
-        FileKind::KerasH5 => keras(model, path, keras::Kind::H5)?,
-        FileKind::KerasWeights => keras(model, path, keras::Kind::WeightsH5)?,
         FileKind::Toml => {
             let recipe = Recipe { graph: model.graph().clone(), train: options.train.clone() };
             let text = recipe.to_toml()?;
             atomic::write(path, |out| out.write_all(text.as_bytes()))?;
         }
+        FileKind::Keras => whole(path, &keras::write(model, keras::Kind::Keras)?)?,
+        FileKind::KerasH5 => whole(path, &keras::write(model, keras::Kind::H5)?)?,
+        FileKind::KerasWeights => whole(path, &keras::write(model, keras::Kind::WeightsH5)?)?,
+        FileKind::Onnx => whole(path, &onnx::write(model, &options.onnx)?)?,
         _ => model.save(path)?,
     }
     Ok(notes(kind))
+}
+
+fn whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    atomic::write(path, |out| out.write_all(bytes))
 }
 
 fn kind(path: &Path) -> Result<FileKind> {
@@ -75,11 +86,6 @@ fn notes(kind: FileKind) -> Vec<String> {
         }
         _ => Vec::new(),
     }
-}
-
-fn keras(model: &Model, path: &Path, kind: keras::Kind) -> Result<()> {
-    let bytes = keras::write(model, kind)?;
-    atomic::write(path, |out| out.write_all(&bytes))
 }
 
 fn npz(model: &Model, path: &Path) -> Result<()> {

@@ -7,12 +7,13 @@
 //! - [`keras`] reads and writes the files of Keras, `h5` the HDF5 files that they are;
 //! - [`layout`] has the order of axes, here and in PyTorch;
 //! - [`npy`] reads and writes NumPy's `.npy` and `.npz`;
+//! - [`onnx`] reads and writes the networks that frameworks exchange;
 //! - [`torch`] reads the files of PyTorch and puts weights into networks by name;
 //! - `native` puts models into striate files;
 //! - [`FileKind`] says which format a file has;
 //! - [`zip`] reads and writes the archives that `.npz` (and others) are.
 //!
-//! Only `native` knows what a model is. Every reader checks what a file
+//! Only `native`, `onnx` and `torch` know what a model is. Every reader checks what a file
 //! claims against the size the file has before it allocates for it.
 
 pub mod atomic;

@@ -101,11 +101,11 @@ impl Layout {
                 let piece = runs.pop()?;
                 let has = layout.pieces[piece];
                 if has > left {
-                    (has % left == 0).then_some(())?;
+                    has.is_multiple_of(left).then_some(())?;
                     layout.split(piece, left, &mut runs);
                 }
                 let taken = layout.pieces[piece];
-                (left % taken == 0).then_some(())?;
+                left.is_multiple_of(taken).then_some(())?;
                 layout.axes[axis].push(piece);
                 left /= taken;
             }

@@ -1,7 +1,7 @@
 //! Convolutions and dense layers.
 
 use super::super::constant::transposed;
-use super::{Exporter, Held, int, sizes};
+use super::{AttributeProto, Exporter, Held, int, sizes};
 use crate::conv::{Axis, Geometry};
 use crate::error::Result;
 use crate::ops::{Conv1D, Conv2D, ConvTranspose2D, Dense, SeparableConv2D};
@@ -10,6 +10,14 @@ use crate::tensor::Shape;
 // What is before and after each axis, as ONNX lists it.
 pub(super) fn pads(axes: &[Axis]) -> Vec<usize> {
     axes.iter().map(|a| a.before).chain(axes.iter().map(|a| a.after)).collect()
+}
+
+// A window that slides: a convolution, or its adjoint.
+struct Sweep<'s, 'm> {
+    op: &'static str,
+    axes: &'s [Axis],
+    groups: usize,
+    more: Vec<AttributeProto<'m>>,
 }
 
 impl<'m> Exporter<'m> {
@@ -32,8 +40,9 @@ impl<'m> Exporter<'m> {
             axes.iter_mut().for_each(|axis| (axis.before, axis.after) = (0, 0));
         }
         let kernel = self.kernel("kernel")?;
-        let bias = if bias { Some(self.plain("bias")?) } else { None };
-        self.sweep("Conv", &[&x.name, &kernel], bias.as_deref(), &axes, g.groups, Vec::new(), y)
+        let bias = self.bias(bias)?;
+        let sweep = Sweep { op: "Conv", axes: &axes, groups: g.groups, more: Vec::new() };
+        self.sweep(sweep, &[&x.name, &kernel, &bias], y)
     }
 
     // A kernel with its input channels before its last axis, as ONNX has it: the last two axes in front, turned.
@@ -45,8 +54,13 @@ impl<'m> Exporter<'m> {
         Ok(self.floats(name, &dims, &transposed(&p.data, &p.dims, &order)))
     }
 
+    // The bias; its name is empty if there is none.
+    fn bias(&mut self, is: bool) -> Result<String> {
+        if is { self.plain("bias") } else { Ok(String::new()) }
+    }
+
     // A parameter as it is.
-    pub(super) fn plain(&mut self, name: &str) -> Result<String> {
+    fn plain(&mut self, name: &str) -> Result<String> {
         let p = self.param(name)?;
         Ok(self.floats(name, &p.dims, &p.data))
     }
@@ -55,12 +69,13 @@ impl<'m> Exporter<'m> {
         let g = op.geometry(1, shape)?;
         let x = self.canonical(x)?;
         let kernel = self.kernel("kernel")?;
-        let bias = if op.bias { Some(self.plain("bias")?) } else { None };
+        let bias = self.bias(op.bias)?;
         // What the convolution that this is the adjoint of leaves over at the end.
         let over =
             |a: &Axis| a.input + a.before + a.after - ((a.kernel - 1) * a.dilation + 1) - (a.output - 1) * a.stride;
         let extra = vec![sizes("output_padding", &[over(&g.h), over(&g.w)])];
-        self.sweep("ConvTranspose", &[&x.name, &kernel], bias.as_deref(), &[g.h, g.w], g.groups, extra, y)
+        let sweep = Sweep { op: "ConvTranspose", axes: &[g.h, g.w], groups: g.groups, more: extra };
+        self.sweep(sweep, &[&x.name, &kernel, &bias], y)
     }
 
     pub(super) fn separable(&mut self, op: &SeparableConv2D, shape: Shape, y: Shape, x: &Held) -> Result<Held> {
@@ -74,26 +89,20 @@ impl<'m> Exporter<'m> {
         let data = transposed(&p.data, &dims, &[3, 2, 0, 1]);
         let kernel = self.floats("depthwise_kernel", &[dims[3], 1, dims[0], dims[1]], &data);
         let between: Shape = [g.h.output, g.w.output, g.oc].into();
-        let middle = self.sweep("Conv", &[&x.name, &kernel], None, &[g.h, g.w], c, Vec::new(), between)?;
+        let sweep = Sweep { op: "Conv", axes: &[g.h, g.w], groups: c, more: Vec::new() };
+        let middle = self.sweep(sweep, &[&x.name, &kernel], between)?;
         let pointwise = Conv2D::new(op.filters, 1).geometry(1, between)?;
         let kernel = self.kernel("pointwise_kernel")?;
-        let bias = if op.bias { Some(self.plain("bias")?) } else { None };
+        let bias = self.bias(op.bias)?;
         let axes = [pointwise.h, pointwise.w];
-        self.sweep("Conv", &[&middle.name, &kernel], bias.as_deref(), &axes, 1, Vec::new(), y)
+        let sweep = Sweep { op: "Conv", axes: &axes, groups: 1, more: Vec::new() };
+        self.sweep(sweep, &[&middle.name, &kernel, &bias], y)
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn sweep(
-        &mut self,
-        operator: &str,
-        inputs: &[&str],
-        bias: Option<&str>,
-        axes: &[Axis],
-        groups: usize,
-        more: Vec<super::AttributeProto<'m>>,
-        y: Shape,
-    ) -> Result<Held> {
-        let inputs: Vec<&str> = inputs.iter().copied().chain(bias).collect();
+    // Inputs that are left out have no name.
+    fn sweep(&mut self, sweep: Sweep<'_, 'm>, inputs: &[&str], y: Shape) -> Result<Held> {
+        let Sweep { op, axes, groups, more } = sweep;
+        let inputs: Vec<&str> = inputs.iter().copied().filter(|name| !name.is_empty()).collect();
         let each = |size: fn(&Axis) -> usize| axes.iter().map(size).collect::<Vec<_>>();
         let mut attributes = vec![
             sizes("kernel_shape", &each(|a| a.kernel)),
@@ -103,7 +112,7 @@ impl<'m> Exporter<'m> {
             int("group", groups as i64),
         ];
         attributes.extend(more);
-        Ok(Held::channels_first(self.emit(operator, &inputs, attributes), y))
+        Ok(Held::channels_first(self.emit(op, &inputs, attributes), y))
     }
 
     pub(super) fn dense(&mut self, op: &Dense, y: Shape, x: &Held) -> Result<Held> {
@@ -113,8 +122,8 @@ impl<'m> Exporter<'m> {
         let data: Vec<f32> =
             rows.iter().flat_map(|row| &p.data[row * op.units..(row + 1) * op.units]).copied().collect();
         let kernel = self.floats("kernel", &p.dims, &data);
-        let bias = if op.bias { Some(self.plain("bias")?) } else { None };
-        let inputs: Vec<&str> = [name.as_str(), &kernel].into_iter().chain(bias.as_deref()).collect();
+        let bias = self.bias(op.bias)?;
+        let inputs: Vec<&str> = [name.as_str(), &kernel, &bias].into_iter().filter(|name| !name.is_empty()).collect();
         Ok(Held::channels_first(self.emit("Gemm", &inputs, Vec::new()), y))
     }
 }

@@ -289,7 +289,9 @@ fn resize(importer: &mut Importer, call: &Call<'_>) -> Result<Known> {
         return Err(unknown_size(x, &scales, sizes));
     };
     let op = match after[..] {
-        [oc, oh, ow] if oc == c && oh % h == 0 && ow % w == 0 => Upsample2D::new([oh / h, ow / w], method),
+        [oc, oh, ow] if oc == c && oh.is_multiple_of(h) && ow.is_multiple_of(w) => {
+            Upsample2D::new([oh / h, ow / w], method)
+        }
         [oc, oh, ow] if oc == c => Upsample2D::new(1, method).to([oh, ow]),
         _ => return Err(unknown_size(x, &scales, sizes)),
     };
