@@ -30,7 +30,7 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Tell what is on a picture
     Predict(PredictArgs),
-    /// Show the layers of a model: shapes and parameters
+    /// Show the layers of a model: shapes, parameters, and what they cost
     Summary(SummaryArgs),
     /// Prove each operation of a model: outputs by the plain formula, gradients by finite differences
     Check(CheckArgs),
@@ -273,8 +273,8 @@ Examples:
   striate convert model.keras model.striate
   striate convert weights.pth resnet.safetensors --network resnet-50
 
-Formats: .striate, .keras, .h5, .onnx, .safetensors, .npz; read as well: .pth, .weights.h5, and .npy as a tensor. What IN
-is its content says, what OUT becomes its extension. OUT is read again and compared with IN on a few inputs.";
+Formats: .striate, .keras, .h5, .weights.h5, .onnx, .safetensors, .npz and .toml; .pth is read as well. What IN is its
+content says, what OUT becomes its extension. OUT is read again and compared with IN on a few inputs.";
 
 #[derive(Debug, Args)]
 #[command(after_help = CONVERT_EXAMPLES)]
@@ -285,6 +285,9 @@ pub struct ConvertArgs {
     pub to: PathBuf,
     #[command(flatten)]
     pub network: NetworkArgs,
+    /// The version of ONNX's operators to write, 13 to 22
+    #[arg(long, value_name = "N", default_value_t = 17)]
+    pub opset: i64,
     /// Overwrite the file if it is there
     #[arg(long, short)]
     pub force: bool,
@@ -368,6 +371,15 @@ pub struct SummaryArgs {
     pub network: NetworkArgs,
     #[command(flatten)]
     pub size: SizeArgs,
+    /// Show of each layer also multiply-adds, memory, and how much of the input one value sees
+    #[arg(long, conflicts_with_all = ["json", "toml"])]
+    pub details: bool,
+    /// Samples in the batch for which the memory of a training step is told
+    #[arg(long, short, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    pub batch: u16,
+    /// Draw the network into this file, as SVG or PNG by its ending
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "toml"])]
+    pub draw: Option<PathBuf>,
     /// Print the network as a TOML file that `train --model` takes
     #[arg(long, conflicts_with = "json")]
     pub toml: bool,

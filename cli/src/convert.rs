@@ -3,6 +3,7 @@
 use striate::exchange::diff::{DiffConfig, diff};
 use striate::exchange::{self, Network, Open, Save};
 use striate::format::FileKind;
+use striate::format::onnx::Export;
 use striate::{Error, ErrorKind, Model, Result};
 
 use crate::args::ConvertArgs;
@@ -16,7 +17,7 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
         return Err(Error::argument(format!("{to} is there already")).with_help("--force overwrites it"));
     }
     let model = input::trained(&args.from, &Wanted { network: &args.network, offline: false })?;
-    let options = Save { train: input::settings(&model).unwrap_or_default(), ..Save::default() };
+    let options = Save { train: input::settings(&model).unwrap_or_default(), onnx: Export { opset: args.opset } };
     let notes = exchange::save(&model, &args.to, &options)?;
     let checked = check(&model, args)?;
     if !args.quiet {

@@ -47,6 +47,15 @@ fn convert_there_and_back() {
     assert!(text.contains("checked: the same outputs, to the bit (2 random samples)"), "{text}");
     let network = ["--network", "net.toml"];
     assert_eq!(folder.ok(&[&["convert", "w.safetensors", "w.npz", "--quiet"], &network[..]].concat()), "");
+    for name in ["m.keras", "m.h5", "m.onnx"] {
+        let text = folder.ok(&["convert", "small.striate", name]);
+        assert!(text.contains("checked: the same outputs"), "{name}: {text}");
+        folder.ok(&["diff", "small.striate", name]);
+    }
+    folder.ok(&["convert", "m.keras", "m.weights.h5", "--quiet"]);
+    assert_eq!(digest(&folder, &[&["m.weights.h5"], &network[..]].concat()), first);
+    let (_, message) = folder.fails(&["convert", "small.striate", "old.onnx", "--opset", "7"]);
+    assert!(message.contains('7') && message.contains("13"), "{message}");
     folder.write("labels.txt", "ant\nbee\nfly\n");
     folder.ok(&[&["convert", "w.npz", "back.striate", "--labels", "labels.txt"], &network[..]].concat());
     assert_eq!(digest(&folder, &["back.striate"]), first);

@@ -8,6 +8,7 @@
 
 mod efficientnet;
 mod files;
+mod keras;
 mod mnist_cnn;
 mod onnx;
 mod onnx_node;

@@ -84,7 +84,6 @@ impl Piece {
             }
             x.push(value);
         }
-        let mut x = x;
         for act in &self.acts {
             x = vec![act.run(&x, batch, machine)?];
         }

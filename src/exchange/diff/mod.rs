@@ -83,7 +83,12 @@ impl Gap {
 
     /// The largest difference, relative to the largest number of A.
     pub fn relative(&self) -> f64 {
-        if self.max_abs == 0.0 { 0.0 } else { self.max_abs / self.largest.max(1e-30) }
+        match self.max_abs {
+            0.0 => 0.0,
+            // Infinity by infinity would be no number.
+            difference if difference.is_infinite() => f64::INFINITY,
+            difference => difference / self.largest.max(1e-30),
+        }
     }
 
     fn merge(self, other: Self) -> Self {
@@ -333,7 +338,7 @@ impl<'a> Sessions<'a> {
         let all = |i: usize| by_chunk.iter().map(|c| c[i]).reduce(merge).flatten();
         let gaps: Vec<Option<Gap>> = (0..points.len()).map(all).collect();
         let error = |gap: &Option<Gap>| gap.map_or(f64::INFINITY, |g| g.relative());
-        let first = gaps.iter().position(|gap| !(error(gap) <= tolerance)).map(|point| {
+        let first = gaps.iter().position(|gap| error(gap) > tolerance).map(|point| {
             let worst =
                 (0..by_chunk.len()).max_by(|i, j| error(&by_chunk[*i][point]).total_cmp(&error(&by_chunk[*j][point])));
             (point, worst.unwrap_or(0))

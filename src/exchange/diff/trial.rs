@@ -24,7 +24,7 @@ pub(super) fn explain(found: &mut Diff, run: &mut Sessions<'_>, x: &[f32], point
         let case = case_of(run, i)?;
         let own = case.error(&case.b, &case.feed);
         found.layers[i].own = Some(own);
-        if !(own <= found.tolerance) {
+        if own > found.tolerance {
             found.culprits.push(i);
         }
     }

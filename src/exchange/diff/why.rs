@@ -13,6 +13,9 @@ use super::alone::{Act, Piece};
 use super::settings::{described, likeness, show, unequal};
 use super::{Gap, Likeness};
 
+/// A change to the channels of one pixel.
+pub(super) type Pixel = fn(&mut [f32]);
+
 /// What is tried.
 pub(super) enum Change {
     /// B's layer is changed so.
@@ -20,7 +23,7 @@ pub(super) enum Change {
     /// A's layer is changed so, and should then give what B's gives.
     A(Piece),
     /// Each pixel of the input is changed so.
-    Values(fn(&mut [f32])),
+    Values(Pixel),
     /// The inputs come in another order.
     Order(Vec<usize>),
 }
@@ -346,7 +349,7 @@ fn orders(b: &Piece, all: &mut Vec<Hypothesis>) {
 }
 
 // What B's first layer may expect instead of what A's was given.
-const VALUES: [(&str, fn(&mut [f32])); 9] = [
+const VALUES: [(&str, Pixel); 9] = [
     ("channels in the other order (BGR against RGB)", |x| x.reverse()),
     ("numbers that are 255 times as large (0 to 255 against 0 to 1)", |x| x.iter_mut().for_each(|v| *v *= 255.0)),
     ("numbers divided by 255 (0 to 1 against 0 to 255)", |x| x.iter_mut().for_each(|v| *v /= 255.0)),

@@ -91,3 +91,17 @@ fn claims_beyond_the_file_are_refused() {
     let error = File::open(&bytes).unwrap().tensor("a").unwrap_err().to_string();
     assert!(error.contains("tensor 'a'") && error.contains("more than its bytes can hold"), "{error}");
 }
+
+/// What h5py writes besides; made by `golden/keras/make.py`.
+#[test]
+fn forms_of_h5py_are_read() {
+    let bytes = include_bytes!("../../../golden/keras/chunks.h5");
+    let file = File::open(bytes).unwrap();
+    let expected: Vec<f32> = (0..60).map(|i| i as f32 / 8.0).collect();
+    for name in ["deflated", "plain", "big", "half", "double", "newer/tensor"] {
+        assert_eq!(file.tensor(name).unwrap(), (vec![6, 10], expected.clone()), "{name}");
+    }
+    assert_eq!(file.texts("newer", "names").unwrap(), ["long text", "of any length"]);
+    assert_eq!(file.texts("newer", "fixed").unwrap(), ["a", "bb"]);
+    assert!(file.tensor("newer").unwrap_err().to_string().contains("is a group"));
+}

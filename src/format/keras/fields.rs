@@ -10,7 +10,7 @@ use crate::init::Init;
 use crate::ops::Activation;
 
 // They change how a network is trained, drawn or stored, but not what it computes.
-const HARMLESS: [&str; 41] = [
+const HARMLESS: [&str; 43] = [
     "name",
     "trainable",
     "dtype",
@@ -50,7 +50,9 @@ const HARMLESS: [&str; 41] = [
     "alpha_initializer",
     "moving_mean_initializer",
     "moving_variance_initializer",
-    "axis_order",
+    "renorm_clipping",
+    "renorm_momentum",
+    "virtual_batch_size",
     "weights",
 ];
 
@@ -76,11 +78,6 @@ impl Fields {
     /// Looks at an option without taking it.
     pub fn peek(&self, key: &str) -> Option<&Json> {
         self.map.get(key).filter(|value| !value.is_null())
-    }
-
-    /// Puts an option in, or replaces it.
-    pub fn put(&mut self, key: &str, value: impl Into<Json>) {
-        self.map.insert(key.to_string(), value.into());
     }
 
     /// Takes an option; `None` if it is not there, or null.

@@ -29,8 +29,6 @@ mod norms_out;
 mod pools;
 mod shapes;
 mod store;
-#[cfg(test)]
-mod tests;
 mod weights;
 mod windows;
 mod write;

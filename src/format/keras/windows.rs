@@ -9,7 +9,7 @@ use crate::conv::Window;
 use crate::error::Result;
 use crate::graph::{Graph, Node};
 use crate::ops::{
-    Activation, AdaptivePool2D, Conv2D, ConvTranspose2D, GlobalPool, Op, Padding, Pool1D, Pool2D, PoolKind,
+    Activation, AdaptivePool2D, Conv2D, ConvTranspose2D, GlobalPool, MergeKind, Op, Padding, Pool1D, Pool2D, PoolKind,
     SeparableConv2D, Slice,
 };
 use crate::tensor::Shape;
@@ -170,31 +170,27 @@ pub fn pool2d(graph: &Graph, node: &Node, op: &Pool2D, x: Shape) -> Result<Vec<E
     Ok(in_front(node, said, plain(node, class, config)))
 }
 
-// Whether the first input of a node is never negative, by the op that makes it.
+// Whether the first input of a node is never negative, by the ops that make it.
 fn not_negative(graph: &Graph, node: &Node) -> bool {
-    let mut at = node;
-    loop {
-        at = graph.node(at.inputs[0]);
+    let mut known: Vec<bool> = Vec::new();
+    for at in &graph.nodes()[..=node.inputs[0].0] {
+        let mut inputs = at.inputs.iter().map(|v| known[v.0]);
         let function = match &at.op {
             Op::Activation(op) => op.function,
-            Op::Pool2D(_) | Op::Dropout(_) => Activation::Linear,
-            Op::Concat(_) => return at.inputs.iter().all(|v| is_relu(graph.node(*v))),
-            other => return matches!(other.activation(), Activation::Relu | Activation::Relu6 | Activation::Sigmoid),
+            other => other.activation(),
         };
-        match function {
-            Activation::Relu | Activation::Relu6 | Activation::Sigmoid | Activation::Softmax => return true,
-            Activation::Linear => {}
-            _ => return false,
-        }
+        let good = match (function, &at.op) {
+            (Activation::Relu | Activation::Relu6 | Activation::Sigmoid | Activation::Softmax, _) => true,
+            (Activation::Linear, Op::Merge(op)) if op.kind == MergeKind::Maximum => inputs.any(|good| good),
+            (Activation::Linear, Op::Merge(op)) => op.kind != MergeKind::Subtract && inputs.all(|good| good),
+            (Activation::Linear, Op::Add(_) | Op::Concat(_) | Op::Pool2D(_) | Op::Dropout(_) | Op::Activation(_)) => {
+                inputs.all(|good| good)
+            }
+            _ => false,
+        };
+        known.push(good);
     }
-}
-
-fn is_relu(node: &Node) -> bool {
-    let function = match &node.op {
-        Op::Activation(op) => op.function,
-        other => other.activation(),
-    };
-    matches!(function, Activation::Relu | Activation::Relu6)
+    known.last() == Some(&true)
 }
 
 /// `MaxPooling1D` or `AveragePooling1D`.

@@ -101,7 +101,11 @@ fn network(model: &Model, layers: &[Exported], modern: bool) -> Json {
         config["input_layers"] = end(layers.first());
         config["output_layers"] = end(layers.last());
     }
-    object(class, config, modern, "keras")
+    let mut whole = object(class, config, modern, if chain { "keras" } else { "keras.src.models.functional" });
+    if modern && !chain {
+        whole["registered_name"] = json!(class);
+    }
+    whole
 }
 
 fn object(class: &str, config: Json, modern: bool, module: &str) -> Json {
@@ -128,8 +132,9 @@ fn entry(layer: &Exported, all: Option<&[Exported]>, modern: bool) -> Json {
 }
 
 fn inbound(layer: &Exported, all: &[Exported]) -> Vec<Json> {
+    // Keras works shapes out anew, but wants one.
     let tensor = |i: &usize| {
-        let config = json!({ "shape": null, "dtype": "float32", "keras_history": [all[*i].name, 0, 0] });
+        let config = json!({ "shape": [null], "dtype": "float32", "keras_history": [all[*i].name, 0, 0] });
         json!({ "class_name": "__keras_tensor__", "config": config })
     };
     let tensors: Vec<Json> = layer.inputs.iter().map(tensor).collect();
