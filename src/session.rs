@@ -288,12 +288,12 @@ impl Session {
     }
 
     fn weight_slot(&self, index: usize) -> Slot {
-        Slot { buffer: index, len: self.params.specs[index].len() }
+        Slot::whole(index, self.params.specs[index].len())
     }
 
     fn gradient_slot(&self, index: usize) -> Slot {
         let spec = &self.params.specs[index];
-        Slot { buffer: self.params.specs.len() + index, len: if spec.trainable { spec.len() } else { 0 } }
+        Slot::whole(self.params.specs.len() + index, if spec.trainable { spec.len() } else { 0 })
     }
 }
 
@@ -349,13 +349,13 @@ impl ParamsMut<'_> {
     pub fn gradient(&self, index: usize) -> RefMut<'_, [f32]> {
         let spec = &self.params.specs[index];
         let len = if spec.trainable { spec.len() } else { 0 };
-        self.memory.get_mut(Slot { buffer: self.count() + index, len })
+        self.memory.get_mut(Slot::whole(self.count() + index, len))
     }
 
     /// Calls `f` for each trainable parameter, in the order of the layers.
     pub fn each(&self, mut f: impl FnMut(ParamMut<'_>)) {
         for (index, spec) in self.params.specs.iter().enumerate().filter(|(_, s)| s.trainable) {
-            let mut w = self.memory.get_mut(Slot { buffer: index, len: spec.len() });
+            let mut w = self.memory.get_mut(Slot::whole(index, spec.len()));
             f(ParamMut { index, w: &mut w, dw: &mut self.gradient(index) });
         }
     }

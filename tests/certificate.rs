@@ -19,6 +19,19 @@ fn every_network_of_the_zoo_passes() {
     }
 }
 
+/// At 32x32 the last normalisations see one pixel of each sample.
+#[test]
+fn a_large_network_passes_on_a_small_input() {
+    let small = zoo::Options { input: Some([32, 32, 3]), classes: Some(10) };
+    for name in ["mobilenet-v2", "squeezenet-1.1"] {
+        let model = Model::new(zoo::build(name, &small).unwrap().graph, 0).unwrap();
+        let config = CheckConfig { samples: 2, ..CheckConfig::default() };
+        let found = certificate(&model, &config, &mut |_| {}).unwrap();
+        let failed: Vec<_> = found.lines.iter().filter(|line| !line.passed).collect();
+        assert!(failed.is_empty(), "{name}: {failed:?}");
+    }
+}
+
 /// A max-pool whose gradient is a quarter of the truth, as if the winner had to share it with its window.
 #[derive(Debug)]
 struct Quarter(Pool2D);

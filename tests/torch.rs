@@ -107,7 +107,7 @@ fn the_stack_and_the_memo_are_bounded() {
         (b"h\x07", "memo has no entry 7"),
         (b"X\xff\xff\xff\x7fabc", "2147483647 bytes"),
         (b"\x8d\xff\xff\xff\xff\xff\xff\xff\xffabc", "18446744073709551615 bytes"),
-        (b"Ks", "no dictionary"),
+        (b"K\x01K\x02K\x03s", "has no parts"),
         (b"}K\x01s", "stack is empty"),
         (b"(K\x01d", "without a value"),
         (b"\x80\x09", "protocol 9"),
@@ -154,7 +154,7 @@ fn one(offset: i32, dims: &[i32], strides: &[i32]) -> Vec<u8> {
     let object = [b"}X\x01\x00\x00\x00a", &tensor[..], b"s"].concat();
     let file = legacy(&object);
     let numbers: Vec<u8> = (0..6).flat_map(|i| (i as f32).to_le_bytes()).collect();
-    [&file[..file.len() - 2], b"X\x01\x00\x00\x007a.", &6_i64.to_le_bytes(), &numbers].concat()
+    [&file[..file.len() - 1], b"X\x01\x00\x00\x007a.", &6_i64.to_le_bytes(), &numbers].concat()
 }
 
 #[test]

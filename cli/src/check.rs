@@ -12,7 +12,7 @@ use crate::{input, out};
 const LONG: f64 = 1e11;
 
 pub fn run(args: &CheckArgs) -> Result<()> {
-    let model = input::any_model(&args.model, args.seed, &args.size.options())?;
+    let model = input::any_model(&args.model, args.seed, &args.network, &args.size.options())?;
     let config = CheckConfig { samples: args.samples, seed: args.seed, machine: args.machine.machine()? };
     if !args.json {
         say!(

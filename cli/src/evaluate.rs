@@ -12,22 +12,25 @@ use striate::train::{EvaluateConfig, Evaluation, Loss, evaluate};
 use striate::{Error, Model};
 
 use crate::args::EvaluateArgs;
+use crate::input::Wanted;
 use crate::out::say;
 use crate::progress::Bar;
 use crate::run_folder::legend;
-use crate::{input, out, stop};
+use crate::{input, out, sample, stop};
 
 pub fn run(args: &EvaluateArgs) -> Result<()> {
     if args.batch_size == 0 {
         return Err(Error::argument("a batch of 0 samples cannot be run").with_help("give --batch-size of at least 1"));
     }
-    let model = input::model(&args.model)?;
+    let model = input::trained(&args.model, &Wanted { network: &args.network, offline: false })?;
     let name = args.data.clone().or_else(|| input::trained_on(&model)).ok_or_else(|| {
-        Error::argument(format!("{} does not say what it was trained on", args.model.display()))
-            .with_help(format!("give a data set: striate evaluate {} mnist", args.model.display()))
+        Error::argument(format!("{} does not say what it was trained on", args.model))
+            .with_help(format!("give a data set: striate evaluate {} mnist", args.model))
     })?;
-    let split = input::data(&name, model.preprocess.as_ref())?;
-    let data = if args.on == "test" { &*split.test } else { &*split.train };
+    let preprocess = sample::preprocess(model.preprocess.as_ref(), &args.pixels, model.graph().input_shape()?)?;
+    let split = input::data(&name, preprocess.as_ref())?;
+    let part = if args.on == "test" { split.test } else { split.train };
+    let data = &*sample::prepared(part, preprocess.as_ref());
     same_classes(&model, data)?;
     let loss = input::settings(&model).map_or_else(Loss::default, |settings| settings.loss);
     let trial = Trial { batch_size: args.batch_size, loss: &loss, machine: args.machine.machine()? };

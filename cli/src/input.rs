@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use striate::data::{self, Preprocess, Split};
-use striate::format::TensorRef;
+use striate::exchange::{self, Network, Open, Opened};
+use striate::format::{FileKind, TensorRef};
 use striate::session::Machine;
 use striate::train::FitConfig;
 use striate::zoo::{self, Recipe};
 use striate::{Error, ErrorKind, Model, Result};
 
-use crate::args::{MachineArgs, SizeArgs};
-use crate::out;
+use crate::args::{MachineArgs, NetworkArgs, SizeArgs};
 use crate::run_folder::{CHECKPOINT, MODEL};
+use crate::{fetch, out};
 
 impl MachineArgs {
     /// The machine that was asked for.
@@ -63,14 +64,82 @@ pub fn recipe(name: &str, options: &zoo::Options) -> Result<Recipe> {
     Recipe::from_toml(&text).map_err(|e| e.within(path.display()))
 }
 
-/// The model of a file or of a run folder. A warning is printed where its golden samples do not come out as saved.
-pub fn model(path: &Path) -> Result<Model> {
-    let file = model_file(path)?;
-    let (model, warning) = Model::load_checked(&file)?;
-    if let Some(warning) = warning {
-        out::complain(format_args!("warning: {}: {warning}", file.display()));
+/// What a command wants of a model with weights.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// What a file may need to be told.
+    pub network: &'a NetworkArgs,
+    /// Whether fetching is forbidden.
+    pub offline: bool,
+}
+
+/// A model with trained weights: a file of any format, a run folder, or a name whose weights can be fetched.
+pub fn trained(name: &str, wanted: &Wanted<'_>) -> Result<Model> {
+    let path = Path::new(name);
+    let mut model = match fetch::find(name) {
+        _ if path.exists() => {
+            let network = wanted.network.network.as_deref().map(Network::named).transpose()?;
+            open(path, network)?
+        }
+        Some(weights) => open(&weights.get(wanted.offline)?, Some(Network::Zoo(name.to_string())))?,
+        None if zoo::recipe(name).is_ok() => {
+            return Err(Error::argument(format!("'{name}' is a network without weights")).with_help(format!(
+                "train it, or give a file: FILE --network {name}; `striate fetch` lists trained ones"
+            )));
+        }
+        None => return Err(missing(path)),
+    };
+    if let Some(file) = &wanted.network.labels {
+        model.labels = labels(file, &model)?;
     }
     Ok(model)
+}
+
+fn missing(path: &Path) -> Error {
+    let cause = std::io::Error::from(std::io::ErrorKind::NotFound);
+    let known = zoo::entries().iter().map(|e| e.name).collect::<Vec<_>>();
+    let error = Error::io(path, "read", &cause);
+    match striate::error::nearest(&path.to_string_lossy(), &known) {
+        Some(near) => error.with_help(format!("check the path, or did you mean '{near}'?")),
+        None => error,
+    }
+}
+
+// The names of the classes, one on each line; empty lines at the end do not count.
+fn labels(path: &Path, model: &Model) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, "read", &e))?;
+    let names: Vec<String> = text.trim_end().lines().map(|line| line.trim().to_string()).collect();
+    let classes = model.graph().output_shape()?.len();
+    if names.len() != classes {
+        let (n, name) = (names.len(), model.graph().name());
+        return Err(Error::format(path, format!("it has {n} lines, but {name} has {classes} outputs"))
+            .with_help("give one name on each line, in the order of the outputs"));
+    }
+    Ok(names)
+}
+
+// The model of a file or of a run folder. What there is to know about how it was read goes to standard error.
+fn open(path: &Path, network: Option<Network>) -> Result<Model> {
+    let file = model_file(path)?;
+    // Of two models that are compared, only one may need a network.
+    let network = match network {
+        Some(network) if weights_only(&file)? => Some(network),
+        _ => None,
+    };
+    let Opened { model, kind, notes } = exchange::open(&file, &Open { network })?;
+    if kind == FileKind::Toml {
+        return Err(Error::argument(format!("{} is a network without weights", path.display()))
+            .with_help(format!("train it: striate train DATA --model {}", path.display())));
+    }
+    // A striate file has everything; what is to be told about one is that it does not test true.
+    let what = if kind == FileKind::Striate { "warning" } else { "note" };
+    notes.iter().for_each(|note| out::complain(format_args!("{what}: {}: {note}", file.display())));
+    Ok(model)
+}
+
+fn weights_only(path: &Path) -> Result<bool> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, "read", &e))?;
+    Ok(FileKind::of(path, &bytes)?.is_weights_only())
 }
 
 // The model of a run folder; why it is not there yet, if it is not.
@@ -111,15 +180,15 @@ pub fn list(names: &[String]) -> String {
     if names.len() > 12 { format!("{row}, ... ({} in all)", names.len()) } else { row }
 }
 
-/// A model by zoo name (with fresh weights), TOML file, model file or run folder.
-pub fn any_model(name: &str, seed: u64, options: &zoo::Options) -> Result<Model> {
+/// A model by zoo name (with fresh weights), TOML file, model file of any format or run folder.
+pub fn any_model(name: &str, seed: u64, network: &NetworkArgs, options: &zoo::Options) -> Result<Model> {
     let path = Path::new(name);
     if path.is_dir() || (path.is_file() && !name.ends_with(".toml")) {
         if *options != zoo::Options::default() {
             return Err(Error::argument(format!("{name} has its weights, and so its input and classes"))
                 .with_help("--input-size and --classes are for the networks of `striate models`"));
         }
-        return model(path);
+        return trained(name, &Wanted { network, offline: true });
     }
     let recipe = recipe(name, options).map_err(|e| match e.help() {
         Some(help) if !name.ends_with(".toml") => {

@@ -5,9 +5,14 @@
 //! remedy and an exit code.
 
 mod args;
+mod cache;
 mod check;
 mod completions;
+mod convert;
+mod diff;
+mod download;
 mod evaluate;
+mod fetch;
 mod input;
 mod job;
 mod list;
@@ -15,6 +20,7 @@ mod out;
 mod predict;
 mod progress;
 mod run_folder;
+mod sample;
 mod stop;
 mod summary;
 mod train;
@@ -35,24 +41,32 @@ fn main() -> ExitCode {
         let level = filter.parse().unwrap_or(tracing_subscriber::filter::LevelFilter::INFO);
         tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
     }
-    let result = match &cli.command {
+    match run(&cli.command).and_then(|code| out::finish().map(|()| code)) {
+        Ok(code) => code,
+        Err(error) => fail(&error, &cli.command),
+    }
+}
+
+fn run(command: &Command) -> striate::Result<ExitCode> {
+    match command {
         Command::Train(args) => train::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Summary(args) => summary::run(args),
         Command::Check(args) => check::run(args),
+        Command::Convert(args) => convert::run(args),
+        Command::Diff(args) => return diff::run(args),
+        Command::Fetch(args) => fetch::run(args),
         Command::Models(args) => list::models(args),
         Command::Data(args) => list::data(args),
         Command::Completions(args) => completions::run(args),
-    };
-    match result.and_then(|()| out::finish()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
-// One error, one remedy, one exit code: 2 for a bad argument (as for a bad flag), 130 for a stop, 1 for the rest.
-fn fail(error: &Error) -> ExitCode {
+// One error, one remedy, one exit code: 2 for a bad argument (as for a bad flag), 130 for a stop, 1 for the rest; but 2
+// for all trouble of `diff`, whose 1 says that two models differ.
+fn fail(error: &Error, command: &Command) -> ExitCode {
     out::complain(format_args!("error: {}", error.message()));
     if let Some(help) = error.help() {
         out::complain(format_args!("  help: {help}"));
@@ -60,6 +74,7 @@ fn fail(error: &Error) -> ExitCode {
     match error.kind() {
         ErrorKind::Stopped => ExitCode::from(STOPPED),
         ErrorKind::Argument => ExitCode::from(2),
+        _ if matches!(command, Command::Diff(_)) => ExitCode::from(2),
         _ => ExitCode::FAILURE,
     }
 }

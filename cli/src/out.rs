@@ -37,6 +37,11 @@ pub fn complain(text: Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
+/// Writes on standard error as it is.
+pub fn complain_raw(text: Arguments<'_>) {
+    let _ = write!(io::stderr(), "{text}");
+}
+
 /// Prints a JSON value on one line, an `f32` with the digits of an `f32`: 0.001, not 0.0010000000474974513.
 pub fn json(value: Value) {
     line(format_args!("{}", short(value)));

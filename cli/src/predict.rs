@@ -1,40 +1,41 @@
 //! `striate predict MODEL IMAGE...`: the most probable classes of each image.
 
-use std::path::Path;
-
 use serde_json::json;
-use striate::data::{Image, Preprocess};
+use striate::ops::{Activation, Mode, Op};
 use striate::session::Session;
-use striate::{Error, Model, Result};
+use striate::{Error, ErrorKind, Graph, Model, Result};
 
 use crate::args::PredictArgs;
+use crate::input::{self, Wanted};
 use crate::out::say;
-use crate::{input, out};
+use crate::{out, sample};
 
 pub fn run(args: &PredictArgs) -> Result<()> {
     if args.top == 0 {
         return Err(Error::argument("--top 0 shows nothing").with_help("give at least 1"));
     }
-    let model = input::model(&args.model)?;
-    let preprocess = model.preprocess.clone().ok_or_else(|| {
-        Error::argument(format!("{} does not say how an image becomes its input", args.model.display()))
-            .with_help("train it with `striate train`, which stores that in the model")
-    })?;
+    let model = input::trained(&args.model, &Wanted { network: &args.network, offline: args.offline })?;
+    let shape = model.graph().input_shape()?;
+    let preprocess = sample::preprocess(model.preprocess.as_ref(), &args.pixels, shape)?;
     let mut session = Session::new(&model, args.machine.machine()?)?;
     // All images are looked at before any is answered, so that a bad one does not cut a list short.
-    let inputs: Vec<Vec<f32>> = args.images.iter().map(|path| read(path, &preprocess)).collect::<Result<_>>()?;
+    let inputs = args.images.iter().map(|path| sample::read(path, preprocess.as_ref(), shape));
+    let inputs: Vec<Vec<f32>> = inputs.collect::<Result<_>>()?;
+    let head = head(model.graph());
     let mut answers = Vec::new();
-    for (path, x) in args.images.iter().zip(&inputs) {
-        session.infer(x, 1)?;
-        let top = best(&both(&session.output()), args.top);
-        if args.json {
-            let top: Vec<_> =
-                top.iter().map(|(i, p)| json!({ "class": label(&model, *i), "probability": p })).collect();
-            answers.push(json!({ "image": path.display().to_string(), "top": top }));
-        } else {
-            let top: Vec<String> =
-                top.iter().map(|(i, p)| format!("{} {:.2} %", label(&model, *i), p * 100.0)).collect();
-            say!("{}: {}", path.display(), top.join(", "));
+    for (path, all) in args.images.iter().zip(&inputs) {
+        for (i, x) in all.chunks(shape.len()).enumerate() {
+            session.infer(x, 1)?;
+            let name = name(path, i, all.len() / shape.len());
+            let top = best(&probabilities(&session.output(), head, &name)?, args.top);
+            if args.json {
+                let top = top.iter().map(|(i, p)| json!({ "class": label(&model, *i), "index": i, "probability": p }));
+                answers.push(json!({ "image": name, "top": top.collect::<Vec<_>>() }));
+            } else {
+                let top: Vec<String> =
+                    top.iter().map(|(i, p)| format!("{} {:.2} %", label(&model, *i), p * 100.0)).collect();
+                say!("{name}: {}", top.join(", "));
+            }
         }
     }
     if args.json {
@@ -43,13 +44,37 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     Ok(())
 }
 
-fn read(path: &Path, preprocess: &Preprocess) -> Result<Vec<f32>> {
-    if path.is_dir() {
-        return Err(Error::argument(format!("{} is a folder, not an image", path.display()))
-            .with_help(format!("give its files: {}", path.join("*.png").display())));
+// An array may hold many samples, which are counted from 0.
+fn name(path: &std::path::Path, i: usize, of: usize) -> String {
+    if of == 1 { path.display().to_string() } else { format!("{}[{i}]", path.display()) }
+}
+
+// What the network ends with; views after it do not count.
+fn head(graph: &Graph) -> Activation {
+    let last = graph.nodes().iter().rev().find(|n| !n.op.rule().is_view(Mode::Infer));
+    match last.map(|n| &n.op) {
+        Some(Op::Activation(own)) => own.function,
+        Some(op) => op.activation(),
+        None => Activation::Linear,
     }
-    let image = Image::open(path)?;
-    preprocess.apply(&image).map_err(|e| e.within(path.display()))
+}
+
+// Networks from PyTorch end before the softmax, which is then done here.
+fn probabilities(output: &[f32], head: Activation, name: &str) -> Result<Vec<f32>> {
+    if let Some(bad) = output.iter().find(|v| !v.is_finite()) {
+        return Err(Error::new(ErrorKind::Numeric, format!("{name}: the network's output is {bad}, and no number"))
+            .with_help("its weights or the input hold numbers that went bad; `striate check` tells where"));
+    }
+    match head {
+        Activation::Softmax | Activation::Sigmoid => Ok(both(output)),
+        _ if output.len() == 1 => Ok(output.to_vec()),
+        _ => {
+            let largest = output.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let powers: Vec<f64> = output.iter().map(|v| f64::from(v - largest).exp()).collect();
+            let sum: f64 = powers.iter().sum();
+            Ok(powers.iter().map(|p| (p / sum) as f32).collect())
+        }
+    }
 }
 
 // One output `p` stands for the two classes `1 - p` and `p`.

@@ -70,6 +70,63 @@ impl Bar {
     }
 }
 
+/// A download, drawn on standard error if that is a terminal.
+pub struct Transfer {
+    title: String,
+    bytes: u64,
+    live: bool,
+    began: Instant,
+    had: u64,
+    drawn: Option<Instant>,
+}
+
+impl Transfer {
+    /// Of so many bytes.
+    pub fn new(title: &str, bytes: u64) -> Self {
+        let dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
+        let live = std::io::stderr().is_terminal() && !dumb;
+        Self { title: title.into(), bytes, live, began: Instant::now(), had: 0, drawn: None }
+    }
+
+    /// The transfer goes on after so many bytes.
+    pub fn start(&mut self, had: u64) {
+        (self.began, self.had) = (Instant::now(), had);
+    }
+
+    /// So many bytes are there.
+    pub fn show(&mut self, done: u64) {
+        if self.live && self.drawn.is_none_or(|at| at.elapsed() >= REDRAW) {
+            self.drawn = Some(Instant::now());
+            let line = transfer(&self.title, [self.had, done, self.bytes], self.began.elapsed().as_secs_f64());
+            let line: String = line.chars().take(columns().saturating_sub(1)).collect();
+            out::complain_raw(format_args!("\r{line:<width$}", width = columns().saturating_sub(1).min(90)));
+        }
+    }
+
+    /// The line is left as it is.
+    pub fn finish(&mut self) {
+        if self.drawn.take().is_some() {
+            out::complain(format_args!(""));
+        }
+    }
+}
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+// `efficientnet-lite0   8.2/17.4 MB [=============>................] 3.1 MB/s, 3s left`
+fn transfer(title: &str, [had, done, of]: [u64; 3], seconds: f64) -> String {
+    let rate = (done - had) as f64 / seconds.max(1e-3);
+    let left = duration((of - done) as f64 / rate.max(1.0));
+    let bar = bar(done, of, FULL);
+    let bar = bar.split_once(' ').map_or("", |(_, bar)| bar);
+    let bar = bar.trim_start_matches(|c| c != '[');
+    format!("{title} {:>5.1}/{:.1} MB {bar} {:.1} MB/s, {left} left", done as f64 / 1e6, of as f64 / 1e6, rate / 1e6)
+}
+
 // A line that wraps cannot be drawn over: on a narrow terminal the bar is shorter, or the rest is cut.
 fn fitted(done: u64, of: u64, rest: &str, columns: usize) -> String {
     let around = bar(done, of, 0).chars().count() + rest.chars().count();
@@ -127,6 +184,13 @@ mod tests {
         }
         assert_eq!(fitted(469, 938, rest, 200), format!("{}{rest}", bar(469, 938, FULL)));
         assert!(fitted(469, 938, rest, 80).ends_with(rest));
+    }
+
+    #[test]
+    fn a_transfer_says_how_far_and_how_long() {
+        let line = transfer("x", [2_000_000, 8_000_000, 16_000_000], 2.0);
+        assert_eq!(line, "x   8.0/16.0 MB [==============>...............] 3.0 MB/s, 3s left");
+        assert!(transfer("x", [0, 0, 16_000_000], 0.0).contains("0.0/16.0 MB [....."));
     }
 
     #[test]

@@ -14,3 +14,8 @@ pub fn flag() -> &'static AtomicBool {
     });
     &STOP
 }
+
+/// Whether Ctrl-C was pressed; from the first call on it no longer ends the program at once.
+pub fn asked() -> bool {
+    flag().load(Ordering::Relaxed)
+}

@@ -110,7 +110,12 @@ fn evaluate_and_summary_tell_what_training_told() {
     let summary = json(&folder.ok(&["summary", "run", "--json"]));
     assert_eq!((&summary["digest"], &summary["trainable_params"]), (&report["digest"], &Value::from(93_322)));
     assert_eq!(summary["record"]["test"]["accuracy"], report["test_accuracy"]);
-    let text = folder.ok(&["summary", "run"]);
+    assert_eq!(summary["layers"][6]["receptive_field"]["size"], serde_json::json!([22.0, 22.0]));
+    // Adam keeps two numbers for each weight.
+    assert_eq!(summary["memory"]["training"]["bytes"]["optimizer"], Value::from(93_322 * 8));
+    assert!(folder.ok(&["summary", "run", "--details"]).contains("22x22 / 8"));
+    let text = folder.ok(&["summary", "run", "--batch", "16"]);
+    assert!(text.contains("a training step at batch 16 with adam needs about"));
     assert!(text.contains("Trained on mnist: 1 epochs, adam at 0.001") && text.contains("Classes: 0, 1, 2"), "{text}");
     assert!(text.contains(&digest(&report)), "{text}");
 }

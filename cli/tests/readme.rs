@@ -8,75 +8,54 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use common::page::{blocks, compare};
 use common::{Folder, text};
 
 // What is not the program: these lines need the source, so only their form is checked.
 const CARGO: [&str; 3] = ["cargo test --release", "cargo bench --bench step", "cargo bench --bench conv"];
+// What is done with this network needs its weights, which are fetched.
+const FETCHED: &str = "efficientnet-lite0";
 const RUN: &str = "cargo run --release -- ";
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The fenced blocks of a page: the language and the lines of each.
-fn blocks(page: &str) -> Vec<(&str, Vec<&str>)> {
-    let mut blocks: Vec<(&str, Vec<&str>)> = Vec::new();
-    let mut inside = false;
-    for line in page.lines() {
-        match line.strip_prefix("```") {
-            Some(_) if inside => inside = false,
-            Some(language) => {
-                inside = true;
-                blocks.push((language, Vec::new()));
-            }
-            None if inside => blocks.last_mut().unwrap().1.push(line),
-            None => {}
-        }
-    }
-    blocks
-}
-
-/// Runs one line of a `sh` block and gives what it printed.
-fn run(folder: &Folder, line: &str) -> String {
+/// Runs one line of a `sh` block and gives what it printed; nothing if it may not run here.
+fn run(folder: &Folder, line: &str) -> Option<String> {
     if CARGO.contains(&line) {
-        return String::new();
+        return Some(String::new());
     }
     let command = line.strip_prefix(RUN).unwrap_or_else(|| panic!("README.md shows a command of another form: {line}"));
     let (args, file) = command.split_once(" > ").map_or((command, None), |(args, file)| (args, Some(file)));
-    let args: Vec<&str> = args.split_whitespace().collect();
+    let mut args: Vec<&str> = args.split_whitespace().collect();
+    if args.contains(&FETCHED) {
+        // No test uses the network: here it must say what is missing, and `tests/reference.rs` runs it with the weights.
+        args.push("--offline");
+        let (code, message) = folder.fails(&args);
+        assert!(code == 2 && message.contains(&format!("striate fetch {FETCHED}")), "{message}");
+        return None;
+    }
     let out = folder.command(&args).stdin(Stdio::null()).output().unwrap();
     assert!(out.status.success(), "{line}\n{}{}", text(&out.stdout), text(&out.stderr));
     if let Some(file) = file {
         folder.write(file, &out.stdout);
     }
-    text(&out.stdout)
-}
-
-/// A line without what depends on the machine: spaces at its end, and the time of a progress line.
-fn steady(line: &str) -> String {
-    let parts = line.trim_end().split(" - ").filter(|part| !part.contains("/step"));
-    parts.collect::<Vec<_>>().join(" - ")
-}
-
-/// Asserts that the lines of a page are lines of an output, in this order.
-fn compare(shown: &[&str], printed: &str) {
-    let mut rest = printed.lines().map(steady);
-    for line in shown.iter().filter(|line| **line != "...") {
-        let found = rest.any(|printed| printed == steady(line));
-        assert!(found, "README.md shows a line that is not printed (there):\n{line}\nThis is printed:\n{printed}");
-    }
+    Some(text(&out.stdout))
 }
 
 #[test]
 fn every_command_of_the_readme_runs_and_prints_what_the_page_shows() {
     let page = std::fs::read_to_string(root().join("README.md")).unwrap();
     let folder = Folder::new();
-    for entry in std::fs::read_dir(root().join("examples/digits")).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        folder.write(&format!("examples/digits/{name}"), std::fs::read(&path).unwrap());
+    for pictures in ["examples/digits", "examples/photos"] {
+        for entry in std::fs::read_dir(root().join(pictures)).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            folder.write(&format!("{pictures}/{name}"), std::fs::read(&path).unwrap());
+        }
     }
-    let mut printed = String::new();
+    let mut printed = Some(String::new());
     let mut commands = 0;
     for (language, lines) in blocks(&page) {
         match language {
@@ -85,7 +64,7 @@ fn every_command_of_the_readme_runs_and_prints_what_the_page_shows() {
                 commands += lines.len();
             }
             // Without fused multiply-adds the numbers differ slightly, as the page says.
-            "text" if striate::simd::Isa::best().fused() => compare(&lines, &printed),
+            "text" if striate::simd::Isa::best().fused() => printed.iter().for_each(|printed| compare(&lines, printed)),
             _ => {}
         }
     }

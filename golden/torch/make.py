@@ -58,7 +58,7 @@ class Tensor:
 
 
 def tensor(array, **keys):
-    array = np.ascontiguousarray(array)
+    array = np.asarray(array, order="C")
     storage = Storage(array.dtype.str[1:], array.tobytes(), array.size)
     strides = [s // array.itemsize for s in array.strides]
     return Tensor(storage, 0, array.shape, strides, **keys)

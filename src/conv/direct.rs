@@ -8,8 +8,8 @@
 //!       for kh, kw, ic: sums += pixel * weights
 //! ```
 //!
-//! The weights are packed into panels once a step, `[kh][kw][ic][columns of the tile]`, padded with zeros. The order
-//! of each sum is (`kh`, `kw`, `ic`) from 0, then the bias, then the activation: the bits are those of the reference.
+//! The weights are packed into panels once a step, `[kh][kw][ic][columns of the tile]`, padded with zeros; where they
+//! are many, some panels at a time, so that the scratch stays small. The order of each sum is (`kh`, `kw`, `ic`) from 0, then the bias, then the activation: the bits are those of the reference.
 //!
 //! A direct convolution with register blocks over pixels and channels is described by Georganas et al., "Anatomy of
 //! high-performance deep learning convolutions on SIMD architectures", SC'18, doi:10.1109/SC.2018.00069.
@@ -20,6 +20,9 @@ use super::tile::{Job, Kind, TileFn};
 use super::{Finish, Geometry, Kernel, Machine, Pass, Work};
 use crate::parallel::Team;
 use crate::simd::Isa;
+
+// Numbers of the panels that are packed at a time: above this no cache holds them anyway.
+const PACKED: usize = 4 << 20;
 
 /// Columns of the output that a tile computes at once.
 pub(super) struct Column {
@@ -69,6 +72,16 @@ pub(super) struct Swept {
     stride: usize,
     depth: usize,
     terms: usize,
+    // Panels that are packed at a time.
+    batch: usize,
+}
+
+/// Columns whose weights are packed, and of which column the first is.
+#[derive(Clone, Copy)]
+struct Packed<'a> {
+    first: usize,
+    columns: &'a [(Column, TileFn)],
+    panels: &'a [f32],
 }
 
 impl Swept {
@@ -82,12 +95,14 @@ impl Swept {
             Pass::Forward => g.ic_per_group(),
             _ => g.oc_per_group(),
         };
-        let terms = sweep.phases.iter().map(|phase| phase.terms.len()).sum();
+        let terms: usize = sweep.phases.iter().map(|phase| phase.terms.len()).sum();
         let vectors = columns.iter().map(|c| c.kind.vectors()).max().unwrap_or(1);
-        let columns = columns.into_iter().map(|c| (c.kind.function(isa), c)).map(|(f, c)| (c, f)).collect();
+        let columns: Vec<_> = columns.into_iter().map(|c| (c.kind.function(isa), c)).map(|(f, c)| (c, f)).collect();
         let (pieces, cuts) = (sweep.pieces(), sweep.cuts());
         let stride = vectors * isa.lanes();
-        Ok(Self { g: *g, pass, threads: machine.threads, sweep, pieces, cuts, columns, stride, depth, terms })
+        let (g, threads) = (*g, machine.threads);
+        let batch = (PACKED / (terms * stride).max(1)).clamp(1, columns.len());
+        Ok(Self { g, pass, threads, sweep, pieces, cuts, columns, stride, depth, terms, batch })
     }
 
     // One row of a panel: the weights of the column's channels for a kernel element and a channel of the source.
@@ -133,12 +148,13 @@ impl Swept {
         }
     }
 
-    fn piece(&self, piece: Piece, source: &[f32], panels: &[f32], finish: Finish<'_>, out: &mut [f32]) {
+    fn piece(&self, piece: Piece, source: &[f32], packed: Packed<'_>, finish: Finish<'_>, out: &mut [f32]) {
         let block = &self.sweep.blocks[piece.block];
-        for (i, (column, tile)) in self.columns.iter().enumerate() {
+        for (i, (column, tile)) in packed.columns.iter().enumerate() {
             let width = self.columns_of(column);
-            let mut panel = &panels[i * self.terms * self.stride..][..self.terms * width];
-            let bias = finish.bias.get(i * self.stride..(i + 1) * self.stride).unwrap_or(&[]);
+            let mut panel = &packed.panels[i * self.terms * self.stride..][..self.terms * width];
+            let at = (packed.first + i) * self.stride;
+            let bias = finish.bias.get(at..at + self.stride).unwrap_or(&[]);
             for (phase, rows) in self.sweep.phases.iter().zip(&block.tables) {
                 let (b, rest) = panel.split_at(phase.terms.len() * width);
                 panel = rest;
@@ -165,26 +181,30 @@ impl Swept {
 
 impl Kernel for Swept {
     fn work(&self) -> usize {
-        let panels = self.columns.len() * self.terms * self.stride;
+        let panels = self.batch * self.terms * self.stride;
         panels + self.columns.len() * self.stride + self.threads * self.sweep.strip_len()
     }
 
     fn run(&self, team: Team, work: Work<'_>) {
         let Work { inputs: [src, w], out, finish, scratch } = work;
-        let (panels, scratch) = scratch.split_at_mut(self.columns.len() * self.terms * self.stride);
+        let panel = self.terms * self.stride;
+        let (panels, scratch) = scratch.split_at_mut(self.batch * panel);
         let (padded, strips) = scratch.split_at_mut(self.columns.len() * self.stride);
-        team.chunks(panels, self.terms * self.stride, |i, panel| {
-            let (column, _) = &self.columns[i];
-            self.pack(w, column, &mut panel[..self.terms * self.columns_of(column)]);
-        });
         if !finish.bias.is_empty() {
             self.bias(finish.bias, padded);
         }
         let bias: &[f32] = if finish.bias.is_empty() { &[] } else { padded };
-        let (panels, finish) = (&*panels, Finish { bias, fused: finish.fused });
-        team.cuts_with((out, &self.cuts), (strips, self.sweep.strip_len()), |i, out, strip| {
-            let piece = self.pieces[i];
-            self.piece(piece, self.sweep.source(piece, src, strip), panels, finish, out);
-        });
+        let finish = Finish { bias, fused: finish.fused };
+        for (i, columns) in self.columns.chunks(self.batch).enumerate() {
+            team.chunks(&mut panels[..columns.len() * panel], panel, |i, panel| {
+                let (column, _) = &columns[i];
+                self.pack(w, column, &mut panel[..self.terms * self.columns_of(column)]);
+            });
+            let packed = Packed { first: i * self.batch, columns, panels };
+            team.cuts_with((&mut *out, &self.cuts), (&mut *strips, self.sweep.strip_len()), |i, out, strip| {
+                let piece = self.pieces[i];
+                self.piece(piece, self.sweep.source(piece, src, strip), packed, finish, out);
+            });
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::recognise;
 use super::weights::Weights;
 use crate::error::{Error, Result};
-use crate::format::{FileKind, npy, torch};
+use crate::format::{FileKind, keras, npy, onnx, torch};
 use crate::graph::Graph;
 use crate::model::Model;
 use crate::zoo::{self, Recipe};
@@ -100,9 +100,13 @@ pub fn open(path: &Path, options: &Open) -> Result<Opened> {
             let weights = Weights::of(arrays.into_iter().map(named).collect::<Result<Vec<_>>>()?)?;
             recognise::fill(path, &weights, options.network.as_ref(), &mut notes)?
         }
-        FileKind::Keras | FileKind::KerasH5 | FileKind::KerasWeights | FileKind::Onnx => {
-            return Err(Error::format(path, format!("{kind} cannot be read by this version")));
+        FileKind::Keras | FileKind::KerasH5 => keras::read(&bytes).map_err(|e| e.within(path.display()))?,
+        FileKind::KerasWeights => {
+            let mut model = Model::new(recognise::given(path, kind, options.network.as_ref())?, 0)?;
+            keras::read_weights(&bytes, &mut model).map_err(|e| e.within(path.display()))?;
+            model
         }
+        FileKind::Onnx => onnx::read(&bytes).map_err(|e| e.within(path.display()))?,
     };
     Ok(Opened { model, kind, notes })
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::open::Network;
 use super::weights::Weights;
 use crate::error::{Error, Result};
+use crate::format::FileKind;
 use crate::graph::Graph;
 use crate::model::Model;
 use crate::zoo::{self, Entry, Options};
@@ -21,13 +22,25 @@ pub(super) fn fill(
 ) -> Result<Model> {
     let graph = match network {
         Some(Network::Graph(graph)) => graph.clone(),
-        Some(Network::Zoo(name)) => sized(zoo::entry(name)?, weights)?.0,
+        Some(Network::Zoo(name)) => sized(zoo::entry(name)?, weights)?,
         None => recognise(path, weights, notes)?,
     };
-    let mut model = Model::without_weights(graph)?;
+    // A file may leave out heads that are for training alone; their weights are drawn.
+    let drawn = !graph.heads().is_empty();
+    let mut model = if drawn { Model::new(graph, 0)? } else { Model::without_weights(graph)? };
     weights.load(&mut model, notes).map_err(|e| e.within(path.display()))?;
     dress(&mut model)?;
     Ok(model)
+}
+
+/// The network that was given, for weights of a format that does not tell it.
+pub(super) fn given(path: &Path, kind: FileKind, network: Option<&Network>) -> Result<Graph> {
+    match network {
+        Some(Network::Graph(graph)) => Ok(graph.clone()),
+        Some(Network::Zoo(name)) => Ok(zoo::recipe(name)?.graph),
+        None => Err(Error::format(path, format!("{kind}, without the network that they are for"))
+            .with_help("give the network: --network NAME of the zoo, or --network net.toml")),
+    }
 }
 
 /// Labels and preprocessing, where the network is one of the zoo's for ImageNet.
@@ -44,7 +57,9 @@ pub(super) fn dress(model: &mut Model) -> Result<()> {
 
 fn recognise(path: &Path, weights: &Weights, notes: &mut Vec<String>) -> Result<Graph> {
     for entry in zoo::entries() {
-        if let (graph, Some(classes)) = sized(entry, weights)? {
+        let graph = sized(entry, weights)?;
+        if weights.fit(&graph) {
+            let classes = graph.output_shape()?.len();
             notes.push(format!("the weights are those of {} for {classes} classes", entry.name));
             return Ok(graph);
         }
@@ -59,14 +74,13 @@ fn recognise(path: &Path, weights: &Weights, notes: &mut Vec<String>) -> Result<
     Err(Error::format(path, what).with_help("give the network: --network NAME of the zoo, or --network net.toml"))
 }
 
-// The network of an entry with as many classes as the weights have, and how many these are if all weights fit.
-fn sized(entry: &Entry, weights: &Weights) -> Result<(Graph, Option<usize>)> {
+// The network of an entry, with as many classes as the weights have.
+fn sized(entry: &Entry, weights: &Weights) -> Result<Graph> {
     let graph = entry.build(&Options::default())?.graph;
     match weights.classes_for(&graph) {
         Some(classes) if classes != entry.classes && classes > 0 => {
-            let options = Options { classes: Some(classes), ..Options::default() };
-            Ok((entry.build(&options)?.graph, Some(classes)))
+            Ok(entry.build(&Options { classes: Some(classes), ..Options::default() })?.graph)
         }
-        classes => Ok((graph, classes)),
+        _ => Ok(graph),
     }
 }

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use crate::error::{Error, Result, unknown};
-use crate::format::{FileKind, atomic, npy, torch};
+use crate::format::onnx::{self, Export};
+use crate::format::{FileKind, atomic, keras, npy, torch};
 use crate::model::Model;
 use crate::train::FitConfig;
 use crate::zoo::Recipe;
@@ -13,10 +14,17 @@ use crate::zoo::Recipe;
 pub struct Save {
     /// The settings that go into a TOML file with the network.
     pub train: FitConfig,
+    /// The version of ONNX's operators, 13 to 22.
+    pub onnx: Export,
 }
 
-const EXTENSIONS: [(&str, FileKind); 4] = [
+// The longer of two extensions comes first.
+const EXTENSIONS: [(&str, FileKind); 8] = [
     (".striate", FileKind::Striate),
+    (".keras", FileKind::Keras),
+    (".weights.h5", FileKind::KerasWeights),
+    (".h5", FileKind::KerasH5),
+    (".onnx", FileKind::Onnx),
     (".safetensors", FileKind::Safetensors),
     (".npz", FileKind::Npz),
     (".toml", FileKind::Toml),
@@ -28,6 +36,9 @@ const EXTENSIONS: [(&str, FileKind); 4] = [
 /// | extension | what is written |
 /// |---|---|
 /// | `.striate` | everything |
+/// | `.keras`, `.h5` | a model that Keras 3 opens; labels and preprocessing where Keras passes over them |
+/// | `.weights.h5` | weights alone, as Keras 3 writes them |
+/// | `.onnx` | network, weights, labels and preprocessing, as ONNX runtimes compute them |
 /// | `.safetensors` | weights with PyTorch's names and axes |
 /// | `.npz` | weights as NumPy arrays with the names and axes that they have here |
 /// | `.toml` | the network without weights |
@@ -45,9 +56,17 @@ pub fn save(model: &Model, path: &Path, options: &Save) -> Result<Vec<String>> {
             let text = recipe.to_toml()?;
             atomic::write(path, |out| out.write_all(text.as_bytes()))?;
         }
+        FileKind::Keras => whole(path, &keras::write(model, keras::Kind::Keras)?)?,
+        FileKind::KerasH5 => whole(path, &keras::write(model, keras::Kind::H5)?)?,
+        FileKind::KerasWeights => whole(path, &keras::write(model, keras::Kind::WeightsH5)?)?,
+        FileKind::Onnx => whole(path, &onnx::write(model, &options.onnx)?)?,
         _ => model.save(path)?,
     }
     Ok(notes(kind))
+}
+
+fn whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    atomic::write(path, |out| out.write_all(bytes))
 }
 
 fn kind(path: &Path) -> Result<FileKind> {
@@ -62,7 +81,7 @@ fn kind(path: &Path) -> Result<FileKind> {
 fn notes(kind: FileKind) -> Vec<String> {
     match kind {
         FileKind::Toml => vec!["a TOML file holds the network alone, without weights".into()],
-        FileKind::Safetensors | FileKind::Npz => {
+        FileKind::Safetensors | FileKind::Npz | FileKind::KerasWeights => {
             vec!["the file holds weights alone, without the network, labels and preprocessing".into()]
         }
         _ => Vec::new(),

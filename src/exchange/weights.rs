@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::torch::{self, Named};
 use crate::graph::Graph;
-use crate::model::{Model, Param};
+use crate::model::Model;
 
 /// Tensors with names.
 pub(super) enum Weights<'a> {
@@ -31,11 +31,24 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// How many classes a network must have that these weights fit; `None` if they do not.
+    /// How many classes a network must have for these weights, by its last layer.
     pub fn classes_for(&self, graph: &Graph) -> Option<usize> {
         match self {
-            Self::Torch(tensors) => torch::fit(graph, tensors),
-            Self::Ours(tensors) => classes(graph, tensors),
+            Self::Torch(tensors) => torch::classes(graph, tensors),
+            Self::Ours(tensors) => {
+                let model = Model::without_weights(graph.clone()).ok()?;
+                by_name(tensors).get(model.params().last()?.name.as_str())?.dims().last().copied()
+            }
+        }
+    }
+
+    /// Whether these are the weights of a network.
+    pub fn fit(&self, graph: &Graph) -> bool {
+        match self {
+            Self::Torch(tensors) => torch::fits(graph, tensors),
+            Self::Ours(tensors) => {
+                Model::without_weights(graph.clone()).is_ok_and(|model| find(&model, tensors).is_ok())
+            }
         }
     }
 
@@ -65,27 +78,16 @@ fn by_name<'t, 'a>(tensors: &'t [Named<'a>]) -> BTreeMap<&'t str, &'t Named<'a>>
     tensors.iter().map(|t| (t.name(), t)).collect()
 }
 
-// As many tensors as parameters, of the same names and axes, but for the units of the last layer.
-fn classes(graph: &Graph, tensors: &[Named]) -> Option<usize> {
-    let model = Model::without_weights(graph.clone()).ok()?;
-    let named = by_name(tensors);
-    let last = layer(&model.params().last()?.name);
-    let fits = |p: &Param| {
-        let dims = named.get(p.name.as_str()).map(|t| t.dims())?;
-        let all_but_last = |dims: &[usize]| dims.len().checked_sub(1).map(|n| dims[..n].to_vec());
-        let same = p.dims == dims || (layer(&p.name) == last && all_but_last(&p.dims) == all_but_last(dims));
-        same.then_some(dims)
-    };
-    let dims: Vec<&[usize]> = model.params().iter().map(fits).collect::<Option<_>>()?;
-    (tensors.len() == dims.len()).then_some(())?;
-    dims.last()?.last().copied()
-}
-
-fn layer(param: &str) -> &str {
-    param.rsplit_once('/').map_or(param, |(layer, _)| layer)
-}
-
 fn load(model: &mut Model, tensors: &[Named]) -> Result<()> {
+    let found = find(model, tensors)?;
+    for (param, tensor) in model.params_mut().iter_mut().zip(found) {
+        param.data = tensor.tensor()?.into_data();
+    }
+    Ok(())
+}
+
+// The tensor of each parameter, of the same name and axes.
+fn find<'t, 'a>(model: &Model, tensors: &'t [Named<'a>]) -> Result<Vec<&'t Named<'a>>> {
     let named = by_name(tensors);
     let network = model.graph().name().to_string();
     let mut found = Vec::new();
@@ -113,8 +115,5 @@ fn load(model: &mut Model, tensors: &[Named]) -> Result<()> {
             format!("the file has a tensor '{}' {:?} that {network} has no place for", extra.name(), extra.dims());
         return Err(Error::new(ErrorKind::Format, message).with_help("give the network that the weights are for"));
     }
-    for (param, tensor) in model.params_mut().iter_mut().zip(found) {
-        param.data = tensor.tensor()?.into_data();
-    }
-    Ok(())
+    Ok(found)
 }

@@ -49,6 +49,13 @@ pub struct Entry {
     local_at: usize,
 }
 
+impl Entry {
+    /// The bytes of its content, as the directory says; [`Archive::read`] gives so many or an error.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+}
+
 /// An archive in memory.
 pub struct Archive<'p, 'a> {
     path: &'p Path,

@@ -61,13 +61,22 @@ impl std::ops::DerefMut for Aligned {
     }
 }
 
-/// A place in [`Memory`]: the first `len` numbers of a buffer.
+/// A place in [`Memory`]: `len` numbers of a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot {
     /// Which buffer.
     pub buffer: usize,
+    /// The first of its numbers.
+    pub start: usize,
     /// How many of its numbers.
     pub len: usize,
+}
+
+impl Slot {
+    /// The first `len` numbers of a buffer.
+    pub const fn whole(buffer: usize, len: usize) -> Self {
+        Self { buffer, start: 0, len }
+    }
 }
 
 /// All buffers of a plan.
@@ -80,7 +89,7 @@ impl Memory {
     /// Adds a buffer of `len` zeros and tells its place.
     pub fn add(&mut self, len: usize) -> Slot {
         self.buffers.push(RefCell::new(Aligned::zeros(len)));
-        Slot { buffer: self.buffers.len() - 1, len }
+        Slot::whole(self.buffers.len() - 1, len)
     }
 
     /// Makes buffer `index` at least `len` long; what it held is lost if it grows.
@@ -102,12 +111,12 @@ impl Memory {
 
     /// Reads a slot.
     pub fn get(&self, slot: Slot) -> Ref<'_, [f32]> {
-        Ref::map(self.buffers[slot.buffer].borrow(), |b| &b[..slot.len])
+        Ref::map(self.buffers[slot.buffer].borrow(), |b| &b[slot.start..slot.start + slot.len])
     }
 
     /// Writes a slot.
     pub fn get_mut(&self, slot: Slot) -> RefMut<'_, [f32]> {
-        RefMut::map(self.buffers[slot.buffer].borrow_mut(), |b| &mut b[..slot.len])
+        RefMut::map(self.buffers[slot.buffer].borrow_mut(), |b| &mut b[slot.start..slot.start + slot.len])
     }
 
     /// Bytes of all buffers.

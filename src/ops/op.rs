@@ -245,6 +245,9 @@ macro_rules! into_op {
 into_op!(
     Conv2D,
     Conv1D,
+    ConvTranspose2D,
+    SeparableConv2D,
+    Upsample2D,
     Dense,
     Pool2D,
     Pool1D,

@@ -4,7 +4,7 @@
 //! 1. `lower`: which acts are run, what is fused, what is only a view;
 //! 2. `adjoint` (training): the acts backward, and where each gradient goes;
 //! 3. [`Rule::compile`](crate::ops::Rule::compile): the algorithm and instance of each act;
-//! 4. `memory`: which buffer each value lives in.
+//! 4. `requests` and `memory`: how long each value lives, and where.
 //!
 //! After that a step allocates nothing, locks nothing, and cannot fail on a shape.
 //! Buffers are numbered: the weights first, then their gradients, then the
@@ -14,6 +14,7 @@ mod adjoint;
 mod lower;
 mod memory;
 mod report;
+mod requests;
 
 use crate::error::Result;
 use crate::graph::Graph;
@@ -22,7 +23,8 @@ use crate::simd::Isa;
 
 use adjoint::{Back, Grad};
 use lower::{Ask, End, Lowered};
-use memory::Request;
+use memory::Place;
+use requests::{Requests, Schedule};
 
 pub use report::{Line, Report};
 
@@ -58,6 +60,7 @@ pub struct Plan {
     buffers: Vec<usize>,
     first_buffer: usize,
     report: Report,
+    memory: PlanMemory,
 }
 
 /// One act and the buffers it uses.
@@ -65,6 +68,28 @@ pub(crate) struct PlannedAct {
     pub node: usize,
     pub step: Box<dyn Step>,
     pub binding: Binding,
+}
+
+/// The bytes that a plan needs, by what they are for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PlanMemory {
+    /// The weights, running statistics included.
+    pub weights: usize,
+    /// The gradients of the weights; none at inference.
+    pub gradients: usize,
+    /// The layers' outputs, what they keep for backward, and the gradients of the outputs.
+    pub values: usize,
+    /// What is live at the fullest moment: no layout of the values could need less.
+    pub values_at_peak: usize,
+    /// Scratch that the kernels share.
+    pub scratch: usize,
+}
+
+impl PlanMemory {
+    /// All of it.
+    pub fn total(&self) -> usize {
+        self.weights + self.gradients + self.values + self.scratch
+    }
 }
 
 /// An output and its gradient.
@@ -112,6 +137,11 @@ impl Plan {
     /// The lengths of the buffers that the plan shares among its values, and the number of the first.
     pub(crate) fn buffers(&self) -> (usize, &[usize]) {
         (self.first_buffer, &self.buffers)
+    }
+
+    /// The bytes that a session needs to run it.
+    pub fn memory(&self) -> PlanMemory {
+        self.memory
     }
 
     /// What was decided and why.
@@ -173,110 +203,25 @@ struct Draft<'a> {
     config: PlanConfig,
 }
 
-// The requests for buffers, by what they are for.
-#[derive(Default)]
-struct Requests {
-    all: Vec<Request>,
-    lanes: Vec<usize>,
-    grads: Vec<Option<usize>>,
-    /// By act.
-    saved: Vec<Vec<usize>>,
-    /// By backward pass: the temporaries, by input.
-    extras: Vec<Vec<Option<usize>>>,
-}
-
-impl Requests {
-    fn add(&mut self, len: usize, first: usize, last: usize) -> usize {
-        self.all.push(Request { len, first, last });
-        self.all.len() - 1
-    }
-}
-
 impl Draft<'_> {
-    // Time: 0 the input is written; act i runs at i + 1; the loss after the last act; backward pass j after that.
-    fn loss_time(&self) -> usize {
-        self.lowered.acts.len() + 1
-    }
-
-    fn back_time(&self, j: usize) -> usize {
-        self.loss_time() + 1 + j
-    }
-
-    fn end(&self) -> usize {
-        self.back_time(self.backs.len())
-    }
-
     fn back_of(&self, act: usize) -> Option<usize> {
         self.backs.iter().position(|b| b.act == act)
     }
 
-    fn requests(&self) -> Requests {
-        let mut requests = Requests::default();
-        for lane in 0..self.lowered.lanes.len() {
-            let (first, last) = self.life(lane);
-            let id = requests.add(self.lowered.lanes[lane].len * self.config.batch, first, last);
-            requests.lanes.push(id);
-        }
-        for lane in 0..self.lowered.lanes.len() {
-            let len = self.lowered.lanes[lane].len * self.config.batch;
-            let id = self.gradient_life(lane).map(|(first, last)| requests.add(len, first, last));
-            requests.grads.push(id);
-        }
-        for (i, compiled) in self.compiled.iter().enumerate() {
-            let last = self.back_of(i).map_or(i + 1, |j| self.back_time(j));
-            let ids = compiled.saved.iter().map(|len| requests.add(*len, i + 1, last)).collect();
-            requests.saved.push(ids);
-        }
-        for (j, back) in self.backs.iter().enumerate() {
-            let time = self.back_time(j);
-            let extra = |requests: &mut Requests, grad: &Option<Grad>| match grad {
-                Some(Grad::Extra { lane, .. }) => {
-                    Some(requests.add(self.lowered.lanes[*lane].len * self.config.batch, time, time))
-                }
-                _ => None,
-            };
-            let ids = back.dx.iter().map(|grad| extra(&mut requests, grad)).collect();
-            requests.extras.push(ids);
-        }
-        requests
-    }
-
-    // When a lane is written, and when it is last read, forward or backward.
-    fn life(&self, lane: usize) -> (usize, usize) {
-        let Lowered { acts, ends, .. } = &self.lowered;
-        let mut first = 0;
-        let mut last = 0;
-        for (i, act) in acts.iter().enumerate() {
-            let back = self.back_of(i).map(|j| self.back_time(j));
-            if act.y == lane {
-                first = i + 1;
-                last = last.max(i + 1).max(back.filter(|_| self.compiled[i].needs.y).unwrap_or(0));
-            }
-            if act.x.contains(&lane) {
-                last = last.max(i + 1).max(back.filter(|_| self.compiled[i].needs.x).unwrap_or(0));
-            }
-        }
-        let looked_at = ends.iter().any(|e| lane == e.logits || lane == e.output) || self.config.keep;
-        (first, if looked_at { self.end() } else { last })
-    }
-
-    // When a lane's gradient is first written, and when it is read; none if nobody wants it.
-    fn gradient_life(&self, lane: usize) -> Option<(usize, usize)> {
-        if self.backs.is_empty() {
-            return None;
-        }
-        let writes = self.backs.iter().position(|b| b.dx.contains(&Some(Grad::Lane(lane)))).map(|j| self.back_time(j));
-        let is_output = self.lowered.ends.iter().any(|e| e.output == lane);
-        let first = if is_output { Some(self.loss_time()) } else { writes }?;
-        let reads = self.backs.iter().position(|b| self.lowered.acts[b.act].y == lane).map(|j| self.back_time(j));
-        Some((first, reads.unwrap_or(first)))
-    }
-
     fn finish(self) -> Plan {
-        let requests = self.requests();
+        let requests = Requests::new(Schedule {
+            lowered: &self.lowered,
+            compiled: &self.compiled,
+            backs: &self.backs,
+            batch: self.config.batch,
+            keep: self.config.keep,
+        });
         let layout = memory::assign(&requests.all);
         let first_buffer = 2 * self.params.specs.len();
-        let slot = |id: usize| Slot { buffer: first_buffer + layout.of[id], len: requests.all[id].len };
+        let slot = |id: usize| {
+            let Place { buffer, start } = layout.places[id];
+            Slot { buffer: first_buffer + buffer, start, len: requests.all[id].len }
+        };
         let work_len = self.compiled.iter().map(|c| c.work).max().unwrap_or(0);
         let scratch = first_buffer + layout.lens.len();
         let mut buffers = layout.lens.clone();
@@ -287,6 +232,7 @@ impl Draft<'_> {
         let backward =
             self.backs.iter().enumerate().map(|(j, back)| self.planned_back(j, back, &requests, &slot)).collect();
         let report = Report::new(self.graph, &self.lowered, &self.compiled, &buffers);
+        let memory = self.memory(&buffers, memory::peak(&requests.all));
         let lane = |lane: usize| slot(requests.lanes[lane]);
         let kept = |lane: &Option<usize>| lane.filter(|_| self.config.keep).map(|l| slot(requests.lanes[l]));
         let end = |end: &End| PlannedEnd {
@@ -303,16 +249,31 @@ impl Draft<'_> {
             .zip(bindings)
             .map(|((node, compiled), binding)| PlannedAct { node, step: compiled.step, binding })
             .collect();
-        Plan { config: self.config, acts, backward, input, ends, of_node, buffers, first_buffer, report }
+        Plan { config: self.config, acts, backward, input, ends, of_node, buffers, first_buffer, report, memory }
+    }
+
+    // `buffers` ends with the scratch.
+    fn memory(&self, buffers: &[usize], peak: usize) -> PlanMemory {
+        let bytes = |numbers: usize| numbers * size_of::<f32>();
+        let scratch = buffers.last().copied().unwrap_or(0);
+        let trains = self.config.mode == Mode::Train;
+        let gradients = self.params.specs.iter().filter(|p| trains && p.trainable).map(|p| p.len()).sum();
+        PlanMemory {
+            weights: bytes(self.params.specs.iter().map(|p| p.len()).sum()),
+            gradients: bytes(gradients),
+            values: bytes(buffers.iter().sum::<usize>() - scratch),
+            values_at_peak: bytes(peak),
+            scratch: bytes(scratch),
+        }
     }
 
     fn binding(&self, i: usize, requests: &Requests, slot: &dyn Fn(usize) -> Slot, scratch: usize) -> Binding {
         let act = &self.lowered.acts[i];
         let own: &[usize] = if act.has_params { &self.params.of_node[act.node] } else { &[] };
-        let weight = |p: &usize| Slot { buffer: *p, len: self.params.specs[*p].len() };
+        let weight = |p: &usize| Slot::whole(*p, self.params.specs[*p].len());
         let gradient = |p: &usize| {
             let spec = &self.params.specs[*p];
-            spec.trainable.then(|| Slot { buffer: self.params.specs.len() + p, len: spec.len() })
+            spec.trainable.then(|| Slot::whole(self.params.specs.len() + p, spec.len()))
         };
         let back = self.back_of(i);
         let target = |k: usize, grad: &Option<Grad>, j: usize| match grad {
@@ -330,7 +291,7 @@ impl Draft<'_> {
             w: own.iter().map(weight).collect(),
             dw: if self.config.mode == Mode::Train { own.iter().map(gradient).collect() } else { Vec::new() },
             saved: requests.saved[i].iter().map(|id| slot(*id)).collect(),
-            work: Some(Slot { buffer: scratch, len: self.compiled[i].work }),
+            work: Some(Slot::whole(scratch, self.compiled[i].work)),
         }
     }
 

@@ -4,6 +4,7 @@
 //! - [`LineChart`]: any lines over a common x.
 //! - [`confusion`]: which class was taken for which.
 //! - [`image_grid`]: many small images with their labels.
+//! - [`network()`]: the architecture of a network.
 //!
 //! Each is laid out once, as a [`Scene`] of plain shapes, from which both forms
 //! are made, so they show the same. Text is measured in one embedded typeface,
@@ -20,6 +21,7 @@ mod curves;
 mod font;
 mod grid;
 mod labels;
+mod network;
 mod picture;
 mod raster;
 mod scene;
@@ -35,6 +37,7 @@ pub use confusion::{Confusion, confusion};
 pub use curves::{LossCurve, TrainingCurves, loss_curve, training_curves};
 pub use font::Weight;
 pub use grid::{Cell, ImageGrid, image_grid};
+pub use network::{Architecture, Block, BlockKind, Part, network};
 pub use picture::{PNG_SCALE, Picture};
 pub use scene::{Anchor, Bitmap, Rect, Scene, Shape, Stroke, Text};
 pub use series::{Best, Line, Series};

@@ -8,5 +8,8 @@
 
 mod efficientnet;
 mod files;
+mod keras;
 mod mnist_cnn;
+mod onnx;
+mod onnx_node;
 mod torch;

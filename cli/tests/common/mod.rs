@@ -1,6 +1,8 @@
 //! A folder of its own for each test, and the program in it.
 #![allow(dead_code)] // each test file uses its part
 
+pub mod page;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -36,6 +38,8 @@ impl Folder {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_striate"));
         command.args(args).current_dir(&self.0).stdin(Stdio::null());
+        // Nothing that was fetched before, and nothing from a network.
+        command.env("STRIATE_CACHE", self.0.join("cache")).env("STRIATE_MIRROR", "http://127.0.0.1:9");
         command
     }
 

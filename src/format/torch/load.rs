@@ -56,34 +56,34 @@ pub fn load_into(model: &mut Model, tensors: &[Named]) -> Result<Loaded> {
     // One tensor at a time, so that only its own numbers are there twice.
     let mut data = Vec::with_capacity(slots.len());
     for (slot, tensor) in slots.iter().zip(pairs) {
-        let taken = tensor.tensor().and_then(|t| slot.take(t));
+        let taken = tensor.map(|t| t.tensor().and_then(|t| slot.take(t))).transpose();
         data.push(taken.map_err(|e| e.within(format_args!("parameter {}", slot.name)))?);
     }
     for (param, data) in model.params_mut().iter_mut().zip(data) {
-        param.data = data;
+        param.data = data.unwrap_or_else(|| std::mem::take(&mut param.data));
     }
     Ok(Loaded { matched, unused })
 }
 
-/// How well a list of tensors fits a network, without loading them: whether each parameter has one of its name, and
-/// how many outputs the tensor of the last dense layer or convolution has.
-pub(crate) fn fit(graph: &Graph, tensors: &[Named]) -> Option<usize> {
+/// How many classes a network must have for these tensors: the outputs of its last layer's weights.
+pub(crate) fn classes(graph: &Graph, tensors: &[Named]) -> Option<usize> {
     let slots = slots(graph);
     let (offers, _) = offers(&slots, tensors);
-    let by_name: BTreeMap<&str, &Named> = offers.iter().map(|o| (o.name, o.tensor)).collect();
-    let classes = |dims: &[usize]| dims.first().copied();
-    let head = slots.iter().rev().find(|s| last(&s.torch) == "weight").map(|s| head(&s.torch));
-    let mut found = None;
-    for slot in &slots {
-        let dims = by_name.get(slot.torch.as_str())?.dims();
-        let of_head = head.is_some_and(|head| self::head(&slot.torch) == head);
-        if of_head && dims.len() == slot.dims.len() && dims.get(1..) == slot.dims.get(1..) {
-            found = classes(dims);
-        } else if !slot.fits(dims) {
-            return None;
-        }
-    }
-    found.filter(|_| offers.len() == slots.len())
+    let end = slots.iter().rev().find(|s| !s.optional && last(&s.torch) == "weight")?;
+    let by_name = offers.iter().find(|o| o.name == end.torch).copied();
+    let by_order = || {
+        let names: Vec<&str> = offers.iter().map(|o| o.name).collect();
+        let order = family::order(&names)?;
+        order.into_iter().rev().map(|i| offers[i]).find(|o| last(o.name) == "weight")
+    };
+    by_name.or_else(by_order)?.tensor.dims().first().copied()
+}
+
+/// Whether these tensors are those of a network, by torchvision's names or those of a known family.
+pub(crate) fn fits(graph: &Graph, tensors: &[Named]) -> bool {
+    let slots = slots(graph);
+    let (offers, _) = offers(&slots, tensors);
+    by_name(graph, &slots, &offers).is_some_and(|found| found.is_ok()) || by_family(&slots, &offers).is_some()
 }
 
 // The layer of a name: all but its last part.
@@ -121,47 +121,49 @@ fn wrapper(known: &BTreeSet<&str>, tensors: &[Named]) -> usize {
     length
 }
 
-type Pairs<'t, 'a> = (Matched, Vec<&'t Named<'a>>);
+// For each parameter its tensor; none for one that a file may leave out.
+type Pairs<'t, 'a> = Vec<Option<&'t Named<'a>>>;
 
-fn pair<'t, 'a>(graph: &Graph, slots: &[Slot], offers: &[Offer<'t, 'a>]) -> Result<Pairs<'t, 'a>> {
-    let by_name: BTreeMap<&str, &'t Named<'a>> = offers.iter().map(|o| (o.name, o.tensor)).collect();
-    let mut pairs = Vec::with_capacity(slots.len());
-    let mut missing = None;
-    for slot in slots {
-        match by_name.get(slot.torch.as_str()) {
-            Some(tensor) => pairs.push(*tensor),
-            None => missing = missing.or(Some(slot)),
-        }
+fn pair<'t, 'a>(graph: &Graph, slots: &[Slot], offers: &[Offer<'t, 'a>]) -> Result<(Matched, Pairs<'t, 'a>)> {
+    if let Some(found) = by_name(graph, slots, offers) {
+        return found.map(|pairs| (Matched::Names, pairs));
     }
-    if let Some(slot) = missing {
-        let ordered = in_order(slots, offers);
-        return ordered.map(|pairs| (Matched::Order, pairs)).ok_or_else(|| absent(graph, slot, slots, offers));
-    }
-    if let Some((slot, tensor)) = slots.iter().zip(&pairs).find(|(slot, tensor)| !slot.fits(tensor.dims())) {
-        return Err(misshapen(graph, slot, slots, tensor));
-    }
-    if offers.len() > slots.len() {
-        let known: BTreeSet<&str> = slots.iter().map(|s| s.torch.as_str()).collect();
-        let extra = offers.iter().find(|o| !known.contains(o.name));
-        let (name, dims) = extra.map_or(("", &[][..]), |o| (o.name, o.tensor.dims()));
-        let message =
-            format!("the file has a tensor '{}' {dims:?} that {} has no place for", short(name), graph.name());
-        return Err(Error::new(ErrorKind::Format, message).with_help("give the network that the weights are for"));
-    }
-    Ok((Matched::Names, pairs))
+    let ordered = by_family(slots, offers).or_else(|| as_stored(slots, offers));
+    ordered.map(|pairs| (Matched::Order, pairs)).ok_or_else(|| absent(graph, slots, offers))
 }
 
-// Tensors and parameters one to one, where the order of the tensors is known and every kind and shape agrees.
-fn in_order<'t, 'a>(slots: &[Slot], offers: &[Offer<'t, 'a>]) -> Option<Vec<&'t Named<'a>>> {
+// None if a name is missing; an error if all are there and something else does not fit.
+fn by_name<'t, 'a>(graph: &Graph, slots: &[Slot], offers: &[Offer<'t, 'a>]) -> Option<Result<Pairs<'t, 'a>>> {
+    let named: BTreeMap<&str, &'t Named<'a>> = offers.iter().map(|o| (o.name, o.tensor)).collect();
+    let pairs: Pairs = slots.iter().map(|slot| named.get(slot.torch.as_str()).copied()).collect();
+    if slots.iter().zip(&pairs).any(|(slot, tensor)| tensor.is_none() && !slot.optional) {
+        return None;
+    }
+    let misfit = |(slot, tensor): &(&Slot, &Option<&Named>)| tensor.is_some_and(|t| !slot.fits(t.dims()));
+    if let Some((slot, Some(tensor))) = slots.iter().zip(&pairs).find(misfit) {
+        return Some(Err(misshapen(graph, slot, slots, tensor)));
+    }
+    if offers.len() > pairs.iter().flatten().count() {
+        return Some(Err(extra(graph, slots, offers)));
+    }
+    Some(Ok(pairs))
+}
+
+fn by_family<'t, 'a>(slots: &[Slot], offers: &[Offer<'t, 'a>]) -> Option<Pairs<'t, 'a>> {
     let names: Vec<&str> = offers.iter().map(|o| o.name).collect();
-    let as_stored = || offers.iter().all(|o| o.tensor.is_ordered()).then(|| (0..offers.len()).collect());
-    [family::order(&names), as_stored()].into_iter().flatten().find_map(|order: Vec<usize>| {
-        let tensors: Vec<&Offer> = order.iter().map(|i| &offers[*i]).collect();
-        let agree =
-            |(slot, offer): (&Slot, &&Offer)| slot.fits(offer.tensor.dims()) && kind(&slot.torch) == kind(offer.name);
-        let all = tensors.len() == slots.len() && slots.iter().zip(&tensors).all(agree);
-        all.then(|| order.iter().map(|i| offers[*i].tensor).collect())
-    })
+    in_order(slots, family::order(&names)?.into_iter().map(|i| offers[i]).collect())
+}
+
+fn as_stored<'t, 'a>(slots: &[Slot], offers: &[Offer<'t, 'a>]) -> Option<Pairs<'t, 'a>> {
+    offers.iter().all(|o| o.tensor.is_ordered()).then(|| in_order(slots, offers.to_vec())).flatten()
+}
+
+// Tensors and parameters one to one, where every kind and shape agrees.
+fn in_order<'t, 'a>(slots: &[Slot], offers: Vec<Offer<'t, 'a>>) -> Option<Pairs<'t, 'a>> {
+    let agree =
+        |(slot, offer): (&Slot, &Offer)| slot.fits(offer.tensor.dims()) && kind(&slot.torch) == kind(offer.name);
+    let all = offers.len() == slots.len() && slots.iter().zip(&offers).all(agree);
+    all.then(|| offers.iter().map(|o| Some(o.tensor)).collect())
 }
 
 // What a tensor is to its layer.
@@ -172,8 +174,20 @@ fn kind(name: &str) -> &str {
     }
 }
 
-fn absent(graph: &Graph, slot: &Slot, slots: &[Slot], offers: &[Offer]) -> Error {
+fn extra(graph: &Graph, slots: &[Slot], offers: &[Offer]) -> Error {
+    let known: BTreeSet<&str> = slots.iter().map(|s| s.torch.as_str()).collect();
+    let extra = offers.iter().find(|o| !known.contains(o.name));
+    let (name, dims) = extra.map_or(("", &[][..]), |o| (o.name, o.tensor.dims()));
+    let message = format!("the file has a tensor '{}' {dims:?} that {} has no place for", short(name), graph.name());
+    Error::new(ErrorKind::Format, message).with_help("give the network that the weights are for")
+}
+
+fn absent(graph: &Graph, slots: &[Slot], offers: &[Offer]) -> Error {
     let names: Vec<&str> = offers.iter().map(|o| o.name).collect();
+    let missing = slots.iter().find(|s| !s.optional && !names.contains(&s.torch.as_str()));
+    let Some(slot) = missing.or(slots.first()) else {
+        return Error::argument(format!("{} has no parameters", graph.name()));
+    };
     let free: Vec<&str> = names.iter().copied().filter(|name| !slots.iter().any(|s| s.torch == **name)).collect();
     let help = match nearest(&slot.torch, &free) {
         Some(near) => {

@@ -24,8 +24,8 @@ mod slot;
 mod store;
 mod tree;
 
-pub(crate) use load::fit;
 pub use load::{Loaded, Matched, load_into};
+pub(crate) use load::{classes, fits};
 pub use store::{save, store};
 
 use std::borrow::Cow;

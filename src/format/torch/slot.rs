@@ -23,6 +23,8 @@ pub(super) struct Slot {
     pub torch: String,
     /// The axes there.
     pub dims: Vec<usize>,
+    /// Whether a file may leave it out: heads for training alone, which no prediction needs.
+    pub optional: bool,
     /// The axes here.
     ours: Vec<usize>,
     moves: Moves,
@@ -44,12 +46,14 @@ enum Moves {
 /// The parameters of a graph, in the order of [`Model::params`](crate::Model::params).
 pub(super) fn slots(graph: &Graph) -> Vec<Slot> {
     let flattened = flattened(graph);
+    let used = graph.used().unwrap_or_default();
     let mut slots = Vec::new();
-    for node in graph.nodes() {
+    for (i, node) in graph.nodes().iter().enumerate() {
         let from = node.inputs.first().and_then(|v| flattened[v.0]);
         let separable = matches!(graph.params(node).as_slice(), [first, ..] if first.name == "depthwise_kernel");
         for spec in graph.params(node) {
-            slots.push(Slot::new(node, spec.name, spec.dims, from, separable));
+            let slot = Slot::new(node, spec.name, spec.dims, from, separable);
+            slots.push(Slot { optional: used.get(i) == Some(&false), ..slot });
         }
     }
     slots
@@ -111,7 +115,7 @@ impl Slot {
             (Moves::Element([h, w, c]), [_, _, _]) => vec![c, h, w],
             _ => ours.clone(),
         };
-        Self { name: format!("{}/{param}", node.name), torch, dims, ours, moves }
+        Self { name: format!("{}/{param}", node.name), torch, dims, optional: false, ours, moves }
     }
 
     /// Whether a tensor of these axes holds this parameter: the same axes, or the same but for axes of size 1, or a
