@@ -110,7 +110,7 @@ case("Concat", {}, [(2, 2, 1), (2, 2, 3)], lambda *x: keras.layers.Concatenate()
 case("Flatten", {}, [(2, 3, 2)], keras.layers.Flatten())
 
 for name, f in [
-    ("gelu", lambda x: keras.activations.gelu(x, approximate=False)), ("gelu_tanh", keras.activations.gelu),
+    ("gelu", lambda x: keras.activations.gelu(x, approximate=False)), ("gelu_tanh", lambda x: keras.activations.gelu(x, approximate=True)),
     ("mish", keras.activations.mish), ("selu", keras.activations.selu), ("softplus", keras.activations.softplus),
     ("softsign", keras.activations.softsign), ("exponential", keras.activations.exponential),
     ("hard_sigmoid", keras.activations.hard_sigmoid), ("log_softmax", keras.activations.log_softmax),

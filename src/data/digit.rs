@@ -22,7 +22,7 @@
 
 use super::image::{Image, to_byte};
 use super::preprocess::fitted;
-use super::resize::{Area, resample};
+use super::resize::{Area, Filter, resample};
 use crate::error::{Error, ErrorKind, Result};
 
 const WORK_SIDE: usize = 256;
@@ -103,7 +103,7 @@ impl Plane {
     fn of(grey: &Image) -> Self {
         let [h, w, _] = grey.dims();
         let size = if h.max(w) > WORK_SIDE { fitted([h, w], [WORK_SIDE; 2]) } else { [h, w] };
-        let values = resample(grey.pixels(), grey.dims(), Area::whole([h, w]), size);
+        let values = resample(grey.pixels(), grey.dims(), Area::whole([h, w]), size, Filter::Bilinear);
         Self { h: size[0], w: size[1], values }
     }
 
@@ -194,7 +194,7 @@ impl Plane {
     fn placed(&self, area: Area, [h, w]: [usize; 2]) -> Result<Image> {
         let side = ((20 * h.min(w) + 14) / 28).max(1);
         let [ih, iw] = fitted([area.h as usize, area.w as usize], [side; 2]);
-        let digit = resample(&self.values, [self.h, self.w, 1], area, [ih, iw]);
+        let digit = resample(&self.values, [self.h, self.w, 1], area, [ih, iw], Filter::Bilinear);
         let (cy, cx) = centre_of_mass(&digit, iw);
         let top = start(h, ih, cy);
         let left = start(w, iw, cx);
@@ -251,7 +251,7 @@ mod tests {
 
     impl Photo {
         fn take(&self, digit: &[u8], rng: &mut Rng) -> Image {
-            let large = resample(digit, [28, 28, 1], Area::whole([28, 28]), [self.field; 2]);
+            let large = resample(digit, [28, 28, 1], Area::whole([28, 28]), [self.field; 2], Filter::Bilinear);
             let [h, w] = self.size;
             let mut pixels = Vec::with_capacity(h * w * 3);
             for (y, x) in (0..h).flat_map(|y| (0..w).map(move |x| (y, x))) {

@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use super::decode;
-use super::resize::{Area, resample};
+use super::resize::{Area, Filter, resample};
 use crate::error::{Error, Result};
 
 /// An image of bytes `[h, w, c]`; `c` is 1 (grey) or 3 (RGB).
@@ -96,14 +96,14 @@ impl Image {
     /// # Errors
     /// A size is 0.
     pub fn resized(&self, h: usize, w: usize) -> Result<Self> {
-        self.resized_area(Area::whole(h_w(self.dims)), [h, w])
+        self.resized_area(Area::whole(h_w(self.dims)), [h, w], Filter::Bilinear)
     }
 
     /// A part of the image, stretched to `[h, w]`; bounds of the part may lie between pixels.
     ///
     /// # Errors
     /// A size is 0.
-    pub(crate) fn resized_area(&self, area: Area, [h, w]: [usize; 2]) -> Result<Self> {
+    pub(crate) fn resized_area(&self, area: Area, [h, w]: [usize; 2], filter: Filter) -> Result<Self> {
         let [ih, iw, c] = self.dims;
         if h == 0 || w == 0 {
             return Err(Error::shape(format!("an image cannot be resized to {h}x{w} pixels")));
@@ -111,7 +111,7 @@ impl Image {
         if area == Area::whole([ih, iw]) && [ih, iw] == [h, w] {
             return Ok(self.clone());
         }
-        let floats = resample(&self.pixels, self.dims, area, [h, w]);
+        let floats = resample(&self.pixels, self.dims, area, [h, w], filter);
         Ok(Self { dims: [h, w, c], pixels: floats.iter().map(|v| to_byte(*v)).collect() })
     }
 }

@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 pub use image::Image;
 pub use loader::{Batch, Loader, order};
+pub use resize::Filter;
 pub use preprocess::{Framing, Levels, Preprocess};
 pub use set::{ImageSet, Subset};
 

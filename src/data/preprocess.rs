@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::digit;
 use super::image::Image;
-use super::resize::Area;
+use super::resize::{Area, Filter};
 use crate::error::{Error, Result};
 use crate::tensor::Shape;
 
@@ -53,6 +53,8 @@ pub struct Preprocess {
 struct Fields {
     size: [usize; 3],
     framing: Framing,
+    #[serde(default, skip_serializing_if = "is_bilinear")]
+    filter: Filter,
     divisor: f32,
     mean: Vec<f32>,
     std: Vec<f32>,
@@ -65,13 +67,13 @@ impl Preprocess {
     /// A size is 0 or over 65535, or `c` is neither 1 nor 3.
     pub fn new(dims: [usize; 3]) -> Result<Self> {
         let (mean, std) = (vec![0.0; dims[2].min(3)], vec![1.0; dims[2].min(3)]);
-        Self::checked(Fields { size: dims, framing: Framing::Stretch, divisor: 255.0, mean, std })
+        Self::checked(Fields { size: dims, framing: Framing::Stretch, filter: Filter::Bilinear, divisor: 255.0, mean, std })
     }
 
     /// The digits of MNIST: any photo of one digit becomes 28x28x1, its bytes divided by 255.
     pub fn digits() -> Self {
         let size = [28, 28, 1];
-        Self { fields: Fields { size, framing: Framing::Digit, divisor: 255.0, mean: vec![0.0], std: vec![1.0] } }
+        Self { fields: Fields { size, framing: Framing::Digit, filter: Filter::Bilinear, divisor: 255.0, mean: vec![0.0], std: vec![1.0] } }
     }
 
     /// The same with another framing.
@@ -81,6 +83,13 @@ impl Preprocess {
     pub fn framing(mut self, framing: Framing) -> Result<Self> {
         self.fields.framing = framing;
         Self::checked(self.fields)
+    }
+
+    /// The same with another filter for the resizing.
+    #[must_use]
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.fields.filter = filter;
+        self
     }
 
     /// The same with bytes divided by `divisor` instead of 255.
@@ -139,12 +148,13 @@ impl Preprocess {
     pub fn prepare(&self, image: &Image) -> Result<Image> {
         let [h, w, c] = self.fields.size;
         let whole = [image.dims()[0], image.dims()[1]];
+        let filter = self.fields.filter;
         match self.fields.framing {
             Framing::Digit => digit::prepare(image, [h, w]),
-            Framing::Stretch => image.resized(h, w)?.with_channels(c),
-            Framing::Crop { part } => image.resized_area(middle(whole, [h, w], part), [h, w])?.with_channels(c),
+            Framing::Stretch => image.resized_area(Area::whole(whole), [h, w], filter)?.with_channels(c),
+            Framing::Crop { part } => image.resized_area(middle(whole, [h, w], part), [h, w], filter)?.with_channels(c),
             Framing::Fit => {
-                let inner = image.resized_area(Area::whole(whole), fitted(whole, [h, w]))?.with_channels(c)?;
+                let inner = image.resized_area(Area::whole(whole), fitted(whole, [h, w]), filter)?.with_channels(c)?;
                 paste(&inner, [h, w])
             }
         }
@@ -201,11 +211,16 @@ impl Levels {
     }
 }
 
-// The largest rectangle of the target's proportions, times `part`, in the middle of the image.
+fn is_bilinear(filter: &Filter) -> bool {
+    *filter == Filter::Bilinear
+}
+
+// The largest rectangle of the target's proportions, times `part`, in the middle of the image; in whole pixels, so that
+// nothing beside it is mixed in.
 fn middle([ih, iw]: [usize; 2], [h, w]: [usize; 2], part: f32) -> Area {
     let scale = part * (ih as f32 / h as f32).min(iw as f32 / w as f32);
-    let (ah, aw) = (h as f32 * scale, w as f32 * scale);
-    Area { top: (ih as f32 - ah) / 2.0, left: (iw as f32 - aw) / 2.0, h: ah, w: aw }
+    let (ah, aw) = ((h as f32 * scale).floor().max(1.0), (w as f32 * scale).floor().max(1.0));
+    Area { top: ((ih as f32 - ah) / 2.0).floor(), left: ((iw as f32 - aw) / 2.0).floor(), h: ah, w: aw }
 }
 
 // The size with the image's proportions that just fits into `[h, w]`.

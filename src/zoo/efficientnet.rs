@@ -18,6 +18,7 @@ use crate::train::schedule::{Curve, Exponential, Warmup};
 use crate::zoo::Entry;
 use crate::zoo::block::{Net, Size, conv, pair};
 use crate::zoo::block_mobile::{Inverted, Squeeze};
+use crate::data::Filter;
 use crate::zoo::entry::{IMAGENET, Pixels};
 use crate::zoo::settings::Published;
 
@@ -37,7 +38,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "efficientnet-lite0",
         about: "the same without them, for small devices",
-        pixels: Some(Pixels { divisor: 128.0, mean: [127.0 / 128.0; 3], std: [1.0; 3], ..IMAGENET }),
+        pixels: Some(Pixels { filter: Filter::Bicubic, divisor: 128.0, mean: [127.0 / 128.0; 3], std: [1.0; 3], ..IMAGENET }),
         build: lite0,
         ..B0
     },

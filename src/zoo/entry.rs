@@ -1,6 +1,6 @@
 //! An entry of the zoo: a network that can be built for any input size and number of classes.
 
-use crate::data::{Framing, Preprocess};
+use crate::data::{Filter, Framing, Preprocess};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Graph;
 use crate::train::FitConfig;
@@ -46,6 +46,7 @@ pub struct Options {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pixels {
     pub crop: f32,
+    pub filter: Filter,
     pub divisor: f32,
     pub mean: [f32; 3],
     pub std: [f32; 3],
@@ -53,7 +54,7 @@ pub(super) struct Pixels {
 
 /// The mean and deviation of ImageNet's pixels, and 224 of 256 pixels: the evaluation of torchvision's networks.
 pub(super) const IMAGENET: Pixels =
-    Pixels { crop: 0.875, divisor: 255.0, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+    Pixels { crop: 0.875, filter: Filter::Bilinear, divisor: 255.0, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 
 impl Entry {
     /// The network and its settings.
@@ -77,12 +78,12 @@ impl Entry {
     /// How an image becomes the network's input of this size; `None` where the entry does not say, or where the
     /// input is no image.
     pub fn preprocess(&self, [h, w, c]: [usize; 3]) -> Option<Preprocess> {
-        let Pixels { crop, divisor, mean, std } = self.pixels?;
+        let Pixels { crop, filter, divisor, mean, std } = self.pixels?;
         let middle = |v: [f32; 3]| [v.iter().sum::<f32>() / 3.0];
         let (grey_mean, grey_std) = (middle(mean), middle(std));
         let (mean, std): (&[f32], &[f32]) = if c == 1 { (&grey_mean, &grey_std) } else { (&mean, &std) };
         let recipe = Preprocess::new([h, w, c]).and_then(|p| p.divisor(divisor)).and_then(|p| p.mean_std(mean, std));
-        recipe.and_then(|p| p.framing(Framing::Crop { part: crop })).ok()
+        recipe.and_then(|p| p.filter(filter).framing(Framing::Crop { part: crop })).ok()
     }
 
     // An error of shapes, with the smallest square input that fits.

@@ -83,9 +83,6 @@ fn what_cannot_be_read_is_named_by_node_with_the_remedy() {
     assert!(e.contains("the output 'y' does not depend on the input"), "{e}");
     let foreign = NodeProto { domain: "com.microsoft".into(), ..node("Relu", "x", "y", Vec::new()) };
     assert!(refusal(vec![foreign], Vec::new()).contains("operators of 'com.microsoft' are not known"));
-    let outside = TensorProto { external: true, ..floats("w", &[3]) };
-    let e = refusal(vec![node("Add", "x w", "y", Vec::new())], vec![outside]);
-    assert!(e.starts_with("tensor 'w': its numbers are in another file"), "{e}");
 }
 
 #[test]
