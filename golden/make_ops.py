@@ -30,9 +30,9 @@ def numbers(a):
 cases = []
 
 
-def case(op, config, shapes, f, layer=None, w=(), dw=()):
-    """Runs `f` on fresh inputs; `w` are the variables in striate's order, `dw` the trainable ones."""
-    x = [tf.constant(distinct((BATCH, *s))) for s in shapes]
+def case(op, config, shapes, f, layer=None, w=(), dw=(), shift=0.0):
+    """Runs `f` on fresh inputs, the second moved by `shift`; `w` are the variables in striate's order, `dw` the trainable ones."""
+    x = [tf.constant(distinct((BATCH, *s)) + np.float32(i * shift)) for i, s in enumerate(shapes)]
     before = [numbers(v) for v in w]
     with tf.GradientTape() as tape:
         for v in x:
@@ -110,7 +110,8 @@ case("Concat", {}, [(2, 2, 1), (2, 2, 3)], lambda *x: keras.layers.Concatenate()
 case("Flatten", {}, [(2, 3, 2)], keras.layers.Flatten())
 
 for name, f in [
-    ("gelu", lambda x: keras.activations.gelu(x, approximate=False)), ("gelu_tanh", lambda x: keras.activations.gelu(x, approximate=True)),
+    ("gelu", lambda x: keras.activations.gelu(x, approximate=False)), 
+    ("gelu_tanh", lambda x: keras.activations.gelu(x, approximate=True)),
     ("mish", keras.activations.mish), ("selu", keras.activations.selu), ("softplus", keras.activations.softplus),
     ("softsign", keras.activations.softsign), ("exponential", keras.activations.exponential),
     ("hard_sigmoid", keras.activations.hard_sigmoid), ("log_softmax", keras.activations.log_softmax),
@@ -121,7 +122,8 @@ for kind, layer in [
     ("multiply", keras.layers.Multiply), ("subtract", keras.layers.Subtract), ("maximum", keras.layers.Maximum),
     ("minimum", keras.layers.Minimum), ("average", keras.layers.Average),
 ]:
-    case("Merge", {"kind": kind}, [(3, 2, 4), (1, 1, 4)], lambda a, b, f=layer(): f([a, b]))
+    case("Merge", {"kind": kind}, [(3, 2, 4), (1, 1, 4)], lambda a, b, f=layer(): f([a, b]),
+         shift=1 / 256)
 case("Merge", {"kind": "multiply"}, [(2, 3)] * 3, lambda *x: keras.layers.Multiply()(list(x)))
 case("Merge", {"kind": "divide"}, [(3, 2, 4), (3, 2, 1)], lambda a, b: a / b)
 case("Add", {}, [(3, 2, 4), (4,)], lambda a, b: keras.layers.Add()([a, b]))
