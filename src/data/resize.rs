@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_cubic_goes_through_its_points_and_has_its_weights_between_them() {
-        let x = [0, 0, 64, 0, 0];
+        let x = [0_u8, 0, 64, 0, 0];
         let y = resample(&x, [1, 5, 1], Area::whole([1, 5]), [1, 10], Filter::Bicubic);
         // Distances 1.75, 1.25, 0.75, 0.25 from the centre of the third pixel.
         let weights = [-0.0234375, -0.0703125, 0.2265625, 0.8671875];
