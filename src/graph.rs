@@ -406,7 +406,7 @@ pub(crate) mod tests {
     fn heads_that_make_no_sense_are_refused() {
         let (mut g, end, aux) = with_a_head();
         let message = |r: Result<()>| r.unwrap_err().to_string();
-        assert!(message(g.add_head(Value(0), 1.0)).contains("the input 'input' cannot be an output"));
+        assert!(message(g.add_head(Value(0), 1.0)).contains("the input 'input_layer' cannot be an output"));
         assert!(message(g.add_head(Value(9), 1.0)).contains("value 9 is of another graph"));
         for weight in [0.0, -1.0, f32::NAN, f32::INFINITY] {
             assert!(message(g.add_head(aux, weight)).contains("has the weight"));

@@ -174,13 +174,13 @@ pub struct NetworkArgs {
 #[command(next_help_heading = "How an image becomes the input (a model that says so needs none of this)")]
 pub struct PixelArgs {
     /// What bytes are divided by: 255 makes them 0 to 1
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pub scale: Option<f32>,
     /// What is subtracted then: one number, or one for each channel
-    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', allow_negative_numbers = true)]
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', allow_hyphen_values = true)]
     pub mean: Option<Vec<f32>>,
     /// What is divided by at last: one number, or one for each channel
-    #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', allow_hyphen_values = true)]
     pub std: Option<Vec<f32>>,
     /// The part of the image's middle that is kept, such as 0.875
     #[arg(long, value_name = "PART", conflicts_with = "size")]
@@ -319,7 +319,7 @@ pub struct DiffArgs {
     #[arg(long, value_name = "IMAGE", num_args = 1..)]
     pub images: Vec<PathBuf>,
     /// The largest error that counts as equal, as a share of the largest value of a layer
-    #[arg(long, value_name = "ERROR", default_value_t = 1e-4)]
+    #[arg(long, value_name = "ERROR", default_value_t = 1e-4, allow_negative_numbers = true)]
     pub tolerance: f64,
     /// Random samples to draw, where there are no others
     #[arg(long, value_name = "N", default_value_t = 2)]

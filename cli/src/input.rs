@@ -121,6 +121,11 @@ fn labels(path: &Path, model: &Model) -> Result<Vec<String>> {
 // The model of a file or of a run folder. What there is to know about how it was read goes to standard error.
 fn open(path: &Path, network: Option<Network>) -> Result<Model> {
     let file = model_file(path)?;
+    // Of two models that are compared, only one may need a network.
+    let network = match network {
+        Some(network) if weights_only(&file)? => Some(network),
+        _ => None,
+    };
     let Opened { model, kind, notes } = exchange::open(&file, &Open { network })?;
     if kind == FileKind::Toml {
         return Err(Error::argument(format!("{} is a network without weights", path.display()))
@@ -130,6 +135,11 @@ fn open(path: &Path, network: Option<Network>) -> Result<Model> {
     let what = if kind == FileKind::Striate { "warning" } else { "note" };
     notes.iter().for_each(|note| out::complain(format_args!("{what}: {}: {note}", file.display())));
     Ok(model)
+}
+
+fn weights_only(path: &Path) -> Result<bool> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, "read", &e))?;
+    Ok(FileKind::of(path, &bytes)?.is_weights_only())
 }
 
 // The model of a run folder; why it is not there yet, if it is not.

@@ -42,7 +42,7 @@ fn convert_there_and_back() {
     small(&folder);
     let first = digest(&folder, &["small.striate"]);
     let text = folder.ok(&["convert", "small.striate", "w.safetensors"]);
-    assert!(text.starts_with("small.striate -> w.safetensors, 0."), "{text}");
+    assert!(text.starts_with("small.striate -> w.safetensors, "), "{text}");
     assert!(text.contains("note: the file holds weights alone"), "{text}");
     assert!(text.contains("checked: the same outputs, to the bit (2 random samples)"), "{text}");
     let network = ["--network", "net.toml"];

@@ -79,8 +79,8 @@ fn layer(graph: &Graph, node: &Node, field: Field, predicts: bool) -> Layer {
 
 // The widths of the columns; the first two are aligned to the left.
 const COLUMNS: [(&str, usize); 7] = [
-    ("Layer", 30),
-    ("Type", 23),
+    ("Layer", 28),
+    ("Type", 26),
     ("Output", 13),
     ("Parameters", 12),
     ("Multiply-adds", 15),

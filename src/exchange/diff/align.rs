@@ -61,6 +61,7 @@ impl Block {
 /// What a layer is, by its op.
 pub(super) fn role(op: &Op) -> Role {
     match op {
+        Op::Input(_) => Role::Main,
         Op::BatchNorm(_) => Role::Norm,
         Op::Activation(a) if a.function == Activation::Linear => Role::Passive,
         Op::Activation(_) => Role::Act,
@@ -286,8 +287,12 @@ mod tests {
     fn layers_are_paired_however_they_are_cut() {
         let (a, b) = (network(false, 4), network(true, 4));
         let (x, y) = (blocks(&a), blocks(&b));
-        assert_eq!(names(&a, &x), ["input", "conv2d*+conv2d", "conv2d_1*+conv2d_1", "conv2d_2", "add", "dense*+dense"]);
-        let apart = ["input", "conv2d+re_lu", "conv2d_2+batch_normalization+re_lu6", "conv2d_1", "add", "dense*+dense"];
+        assert_eq!(
+            names(&a, &x),
+            ["input_layer", "conv2d*+conv2d", "conv2d_1*+conv2d_1", "conv2d_2", "add", "dense*+dense"]
+        );
+        let apart =
+            ["input_layer", "conv2d+re_lu", "conv2d_2+batch_normalization+re_lu6", "conv2d_1", "add", "dense*+dense"];
         assert_eq!(names(&b, &y), apart.map(|n| n.replace("re_lu6", &b.nodes()[7].name)));
         assert_eq!(pairs((&a, &x), (&b, &y)), (0..6).map(|i| (i, i)).collect::<Vec<_>>());
         assert_eq!(y[1].inputs, [0], "the padding is looked through");
