@@ -15,6 +15,11 @@ import onnx
 import onnxruntime
 
 
+# Untrained deep networks have large logits: of ResNet-50, onnxruntime's own results with and without its optimisations
+# differ by 2e-5.
+TOLERANCE = 1e-4
+
+
 def array(numbers):
     return np.array(numbers["data"], np.float32).reshape(numbers["dims"])
 
@@ -36,7 +41,7 @@ def main():
     for path in paths:
         try:
             worst = difference(path)
-            if not worst < 1e-5:
+            if not worst < TOLERANCE:
                 wrong.append(f"{path.name}: differs by {worst:.1e}")
         except Exception as error:
             wrong.append(f"{path.name}: {error}")

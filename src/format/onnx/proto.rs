@@ -305,6 +305,9 @@ impl<'a> Message<'a> for TensorProto<'a> {
         out.int(2, self.data_type);
         out.text(8, &self.name);
         self.raw.iter().for_each(|raw| out.bytes(9, raw));
+        if self.external {
+            out.int(14, 1);
+        }
     }
 }
 
