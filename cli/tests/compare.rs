@@ -99,7 +99,7 @@ fn images_and_arrays() {
     let out = folder.run(&[&diff[..], &pixels].concat());
     let text = common::text(&out.stdout);
     assert!(
-        out.status.code() == Some(1) && text.contains("1 sample given") && text.contains("bias of 'head'"),
+        out.status.code() == Some(1) && text.contains("1 sample given") && text.contains("'head' has a bias"),
         "{text}"
     );
     use striate::format::npy::{Array, Numbers};

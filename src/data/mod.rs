@@ -29,8 +29,8 @@ use std::sync::Arc;
 
 pub use image::Image;
 pub use loader::{Batch, Loader, order};
-pub use resize::Filter;
 pub use preprocess::{Framing, Levels, Preprocess};
+pub use resize::Filter;
 pub use set::{ImageSet, Subset};
 
 use crate::error::{Error, Result, unknown};

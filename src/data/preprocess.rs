@@ -67,13 +67,29 @@ impl Preprocess {
     /// A size is 0 or over 65535, or `c` is neither 1 nor 3.
     pub fn new(dims: [usize; 3]) -> Result<Self> {
         let (mean, std) = (vec![0.0; dims[2].min(3)], vec![1.0; dims[2].min(3)]);
-        Self::checked(Fields { size: dims, framing: Framing::Stretch, filter: Filter::Bilinear, divisor: 255.0, mean, std })
+        Self::checked(Fields {
+            size: dims,
+            framing: Framing::Stretch,
+            filter: Filter::Bilinear,
+            divisor: 255.0,
+            mean,
+            std,
+        })
     }
 
     /// The digits of MNIST: any photo of one digit becomes 28x28x1, its bytes divided by 255.
     pub fn digits() -> Self {
         let size = [28, 28, 1];
-        Self { fields: Fields { size, framing: Framing::Digit, filter: Filter::Bilinear, divisor: 255.0, mean: vec![0.0], std: vec![1.0] } }
+        Self {
+            fields: Fields {
+                size,
+                framing: Framing::Digit,
+                filter: Filter::Bilinear,
+                divisor: 255.0,
+                mean: vec![0.0],
+                std: vec![1.0],
+            },
+        }
     }
 
     /// The same with another framing.

@@ -10,6 +10,7 @@
 //! Sources: Tan and Le, "EfficientNet", 2019, arXiv:1905.11946, table 1; the Lite variants are from the authors'
 //! repository (2020).
 
+use crate::data::Filter;
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::ops::{Activation, Dropout, GlobalPool, Padding};
@@ -18,7 +19,6 @@ use crate::train::schedule::{Curve, Exponential, Warmup};
 use crate::zoo::Entry;
 use crate::zoo::block::{Net, Size, conv, pair};
 use crate::zoo::block_mobile::{Inverted, Squeeze};
-use crate::data::Filter;
 use crate::zoo::entry::{IMAGENET, Pixels};
 use crate::zoo::settings::Published;
 
@@ -38,7 +38,13 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "efficientnet-lite0",
         about: "the same without them, for small devices",
-        pixels: Some(Pixels { filter: Filter::Bicubic, divisor: 128.0, mean: [127.0 / 128.0; 3], std: [1.0; 3], ..IMAGENET }),
+        pixels: Some(Pixels {
+            filter: Filter::Bicubic,
+            divisor: 128.0,
+            mean: [127.0 / 128.0; 3],
+            std: [1.0; 3],
+            ..IMAGENET
+        }),
         build: lite0,
         ..B0
     },

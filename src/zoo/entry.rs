@@ -53,8 +53,13 @@ pub(super) struct Pixels {
 }
 
 /// The mean and deviation of ImageNet's pixels, and 224 of 256 pixels: the evaluation of torchvision's networks.
-pub(super) const IMAGENET: Pixels =
-    Pixels { crop: 0.875, filter: Filter::Bilinear, divisor: 255.0, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+pub(super) const IMAGENET: Pixels = Pixels {
+    crop: 0.875,
+    filter: Filter::Bilinear,
+    divisor: 255.0,
+    mean: [0.485, 0.456, 0.406],
+    std: [0.229, 0.224, 0.225],
+};
 
 impl Entry {
     /// The network and its settings.
