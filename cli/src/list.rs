@@ -11,7 +11,8 @@ pub fn models(args: &ListArgs) -> Result<()> {
     let mut family = "";
     for entry in zoo::entries() {
         let graph = zoo::recipe(entry.name)?.graph;
-        let params: usize = graph.nodes().iter().flat_map(|n| graph.params(n)).map(|p| p.len()).sum();
+        let params: usize =
+            graph.nodes().iter().flat_map(|n| graph.params(n)).filter(|p| p.trainable).map(|p| p.len()).sum();
         let mul_adds = graph.mul_adds();
         rows.push(json!({ "name": entry.name, "family": entry.family, "input": entry.input, "classes": entry.classes,
             "params": params, "mul_adds": mul_adds, "about": entry.about }));
