@@ -74,10 +74,14 @@ fn report(setting: &Setting, g: &Geometry, pass: Pass, peak: f64) -> Outcome<()>
     };
     let (a, b, bias) = (numbers(a), numbers(b), numbers(g.oc));
     let (mut out, mut scratch) = (vec![0.0; pass.out_len(g)], vec![0.0; choice.kernel.work()]);
-    let finish = if pass == Pass::Forward { Finish { bias: &bias, fused: Fused::Relu } } else { Finish::default() };
+    let finish = if pass == Pass::Forward {
+        Finish { bias: &bias, residual: &[], fused: Fused::Relu }
+    } else {
+        Finish::default()
+    };
     let kernel: &dyn Kernel = &*choice.kernel;
     let times = timed(setting, |team| {
-        kernel.run(team, Work { inputs: [&a, &b], out: &mut out, finish, scratch: &mut scratch });
+        kernel.run(team, Work { inputs: [&a, &b], packed: &[], out: &mut out, finish, scratch: &mut scratch });
     })?;
     black_box(&out);
     let speed = |ms: f64| 2.0 * g.mul_adds() as f64 / ms / 1e6;

@@ -85,7 +85,10 @@ impl Numbers {
         let (out_lent, scratch) = (&mut out[..], &mut scratch[..]);
         let inputs = self.inputs(pass);
         Pool::new(threads).unwrap().run(move |team| {
-            kernel.run(team, Work { inputs, out: out_lent, finish: Finish { bias, fused }, scratch });
+            kernel.run(
+                team,
+                Work { inputs, packed: &[], out: out_lent, finish: Finish { bias, residual: &[], fused }, scratch },
+            );
         });
         Some(out)
     }
@@ -166,10 +169,10 @@ fn activations_are_fused_alike_everywhere() {
         let g: Geometry = text.parse().unwrap();
         let numbers = Numbers::of(&g);
         for fused in [Fused::Relu, Fused::Relu6, Fused::LeakyRelu(0.2)] {
-            let linear = numbers.run(&g, Pass::Forward, ("reference", Isa::best(), 1), Fused::Linear).unwrap();
-            let want: Vec<f32> = linear.iter().map(|x| fused.apply(*x)).collect();
             for (name, isa) in algorithms().into_iter().flat_map(|n| Isa::all().into_iter().map(move |i| (n, i))) {
                 let Some(got) = numbers.run(&g, Pass::Forward, (name, isa, 2), fused) else { continue };
+                let linear = numbers.run(&g, Pass::Forward, (name, isa, 2), Fused::Linear).unwrap();
+                let want: Vec<f32> = linear.iter().map(|x| fused.apply(*x)).collect();
                 if isa.fused() {
                     assert!(bits(&got) == bits(&want), "{g}: {name} {isa} {fused:?}");
                 }
@@ -191,14 +194,46 @@ fn a_gradient_to_the_input_is_finished_too() {
             let run = |finish| {
                 let (mut out, mut scratch) = (vec![f32::NAN; g.x_len()], vec![f32::NAN; choice.kernel.work()]);
                 let inputs = numbers.inputs(Pass::BackwardInput);
-                let work = Work { inputs, out: &mut out, finish, scratch: &mut scratch };
+                let work = Work { inputs, packed: &[], out: &mut out, finish, scratch: &mut scratch };
                 choice.kernel.run(Team::solo(), work);
                 out
             };
             let plain = run(Finish::default());
-            let finished = run(Finish { bias: &bias, fused: Fused::Relu });
+            let finished = run(Finish { bias: &bias, residual: &[], fused: Fused::Relu });
             let want: Vec<f32> = plain.iter().enumerate().map(|(i, x)| (x + bias[i % g.ic]).max(0.0)).collect();
             assert!(bits(&finished) == bits(&want), "{g}: {name} {isa}");
+        }
+    }
+}
+
+// Inference makes weights ready once, and adds the other branch of a residual block as the output is written.
+#[test]
+fn weights_made_ready_once_and_a_residual_change_no_bits() {
+    for g in problems() {
+        let numbers = Numbers::of(&g);
+        for (name, isa) in algorithms().into_iter().flat_map(|n| Isa::all().into_iter().map(move |i| (n, i))) {
+            for pass in [Pass::Forward, Pass::BackwardInput] {
+                let machine = Machine { isa, threads: 2 };
+                let Ok(choice) = choose(&g, pass, machine, Some(name)) else { continue };
+                let kernel = choice.kernel;
+                let inputs = numbers.inputs(pass);
+                let residual: Vec<f32> = (0..pass.out_len(&g)).map(|i| (i % 23) as f32 / 16.0 - 0.5).collect();
+                let run = |packed: &[f32], finish: Finish<'_>| {
+                    let work = if packed.is_empty() { kernel.work() } else { kernel.work_packed() };
+                    let (mut out, mut scratch) = (vec![f32::NAN; pass.out_len(&g)], vec![f32::NAN; work]);
+                    let work = Work { inputs, packed, out: &mut out, finish, scratch: &mut scratch };
+                    Pool::new(2).unwrap().run(|team| kernel.run(team, work));
+                    out
+                };
+                let mut packed = vec![f32::NAN; kernel.packed()];
+                kernel.pack(Team::solo(), inputs[1], &mut packed);
+                assert!(packed.iter().all(|w| w.is_finite()), "{g}: {name} {pass} leaves weights unset");
+                let plain = run(&[], Finish::default());
+                let finish = Finish { bias: &[], residual: &residual, fused: Fused::Relu };
+                let want: Vec<f32> = plain.iter().zip(&residual).map(|(y, r)| (y + r).max(0.0)).collect();
+                assert!(bits(&run(&packed, Finish::default())) == bits(&plain), "{g}: {name} {pass} {isa}");
+                assert!(bits(&run(&packed, finish)) == bits(&want), "{g}: {name} {pass} {isa} with a residual");
+            }
         }
     }
 }

@@ -121,7 +121,17 @@ impl Swept {
         }
     }
 
-    fn pack(&self, w: &[f32], column: &Column, panel: &mut [f32]) {
+    fn pack_all(&self, team: Team, w: &[f32], columns: &[(Column, TileFn)], panels: &mut [f32]) {
+        let panel = self.terms * self.stride;
+        team.chunks(&mut panels[..columns.len() * panel], panel, |i, panel| {
+            let (column, _) = &columns[i];
+            let (panel, rest) = panel.split_at_mut(self.terms * self.columns_of(column));
+            self.pack_column(w, column, panel);
+            rest.fill(0.0);
+        });
+    }
+
+    fn pack_column(&self, w: &[f32], column: &Column, panel: &mut [f32]) {
         let width = self.columns_of(column);
         let mut rows = panel.chunks_exact_mut(width);
         for tap in self.sweep.phases.iter().flat_map(|phase| &phase.taps) {
@@ -172,6 +182,7 @@ impl Swept {
                     width: column.width,
                     accumulate: false,
                     bias,
+                    residual: finish.residual,
                     fused: finish.fused,
                 });
             }
@@ -185,26 +196,41 @@ impl Kernel for Swept {
         panels + self.columns.len() * self.stride + self.threads * self.sweep.strip_len()
     }
 
+    fn work_packed(&self) -> usize {
+        self.columns.len() * self.stride + self.threads * self.sweep.strip_len()
+    }
+
+    fn packed(&self) -> usize {
+        self.columns.len() * self.terms * self.stride
+    }
+
+    fn pack(&self, team: Team, w: &[f32], packed: &mut [f32]) {
+        self.pack_all(team, w, &self.columns, packed);
+    }
+
     fn run(&self, team: Team, work: Work<'_>) {
-        let Work { inputs: [src, w], out, finish, scratch } = work;
+        let Work { inputs: [src, w], packed, out, finish, scratch } = work;
         let panel = self.terms * self.stride;
-        let (panels, scratch) = scratch.split_at_mut(self.batch * panel);
+        let own = if packed.is_empty() { self.batch * panel } else { 0 };
+        let (panels, scratch) = scratch.split_at_mut(own);
         let (padded, strips) = scratch.split_at_mut(self.columns.len() * self.stride);
         if !finish.bias.is_empty() {
             self.bias(finish.bias, padded);
         }
         let bias: &[f32] = if finish.bias.is_empty() { &[] } else { padded };
-        let finish = Finish { bias, fused: finish.fused };
-        for (i, columns) in self.columns.chunks(self.batch).enumerate() {
-            team.chunks(&mut panels[..columns.len() * panel], panel, |i, panel| {
-                let (column, _) = &columns[i];
-                self.pack(w, column, &mut panel[..self.terms * self.columns_of(column)]);
-            });
-            let packed = Packed { first: i * self.batch, columns, panels };
+        let finish = Finish { bias, ..finish };
+        let mut sweep = |packed: Packed<'_>| {
             team.cuts_with((&mut *out, &self.cuts), (&mut *strips, self.sweep.strip_len()), |i, out, strip| {
-                let piece = self.pieces[i];
+                let (piece, finish) = (self.pieces[i], finish.part(self.cuts[i], out.len()));
                 self.piece(piece, self.sweep.source(piece, src, strip), packed, finish, out);
             });
+        };
+        if !packed.is_empty() {
+            return sweep(Packed { first: 0, columns: &self.columns, panels: packed });
+        }
+        for (i, columns) in self.columns.chunks(self.batch).enumerate() {
+            self.pack_all(team, w, columns, panels);
+            sweep(Packed { first: i * self.batch, columns, panels });
         }
     }
 }

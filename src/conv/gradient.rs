@@ -92,6 +92,7 @@ impl Gradient {
                     width: column.width,
                     accumulate: i > 0,
                     bias: &[],
+                    residual: &[],
                     fused: Fused::Linear,
                 });
             }

@@ -96,6 +96,8 @@ pub struct Machine {
 pub struct Finish<'a> {
     /// Added first; one number for each channel of what is written, or empty.
     pub bias: &'a [f32],
+    /// Added next; one number for each number of what is written, or empty. The other branch of a residual block.
+    pub residual: &'a [f32],
     /// Applied last.
     pub fused: Fused,
 }
@@ -105,8 +107,15 @@ impl Finish<'_> {
     fn apply(&self, out: &mut [f32], channels: usize) {
         for pixel in out.chunks_exact_mut(channels) {
             pixel.iter_mut().zip(self.bias).for_each(|(y, b)| *y += b);
-            pixel.iter_mut().for_each(|y| *y = self.fused.apply(*y));
         }
+        out.iter_mut().zip(self.residual).for_each(|(y, r)| *y += r);
+        out.iter_mut().for_each(|y| *y = self.fused.apply(*y));
+    }
+
+    // The part for what is written from `start` on, `len` numbers.
+    fn part(&self, start: usize, len: usize) -> Self {
+        let residual = if self.residual.is_empty() { &[] } else { &self.residual[start..start + len] };
+        Self { residual, ..*self }
     }
 }
 
@@ -114,11 +123,14 @@ impl Finish<'_> {
 pub struct Work<'a> {
     /// `[x, w]` in forward, `[dy, w]` in backward_input, `[x, dy]` in backward_weights.
     pub inputs: [&'a [f32]; 2],
+    /// What [`Kernel::pack`] made of `w`; or empty, and the kernel does so itself.
+    pub packed: &'a [f32],
     /// `y`, `dx` or `dw`; all of it is written.
     pub out: &'a mut [f32],
     /// For forward and, where a transposed convolution is computed by it, backward_input.
     pub finish: Finish<'a>,
-    /// At least [`Kernel::work`] numbers; their content does not matter.
+    /// At least [`Kernel::work`] numbers, or [`Kernel::work_packed`] where `packed` is given; their content does not
+    /// matter.
     pub scratch: &'a mut [f32],
 }
 
@@ -126,6 +138,24 @@ pub struct Work<'a> {
 pub trait Kernel: Send + Sync {
     /// Length of the scratch that it needs.
     fn work(&self) -> usize;
+
+    /// Numbers of the weights in the order in which they are read; 0 if it reads them as they are.
+    ///
+    /// Who runs a kernel often with the same weights makes them ready once with [`Kernel::pack`].
+    fn packed(&self) -> usize {
+        0
+    }
+
+    /// Makes the weights ready: [`Kernel::packed`] numbers, all of which are written.
+    ///
+    /// # Panics
+    /// A slice is shorter than the geometry says.
+    fn pack(&self, _team: Team, _w: &[f32], _packed: &mut [f32]) {}
+
+    /// Length of the scratch that it needs with weights that are ready.
+    fn work_packed(&self) -> usize {
+        self.work()
+    }
 
     /// Runs the pass; neither allocates nor locks.
     ///

@@ -174,6 +174,8 @@ pub(crate) struct Job<'a> {
     pub accumulate: bool,
     /// Added to each column at the end; as wide as the tile, or empty.
     pub bias: &'a [f32],
+    /// Added after the bias, read where the sum is written; as long as `out`, or empty.
+    pub residual: &'a [f32],
     pub fused: Fused,
 }
 
@@ -193,6 +195,7 @@ impl Job<'_> {
         }
         assert!(self.out_shift + max.out as usize + self.width <= self.out.len());
         assert!(self.bias.is_empty() || self.bias.len() >= columns);
+        assert!(self.residual.is_empty() || self.residual.len() >= self.out_shift + max.out as usize + self.width);
     }
 }
 
@@ -314,11 +317,17 @@ where
         let acc = [[<Lanes<FMA, LANES> as Register>::Vector::splat(0.0); V]; P];
         let acc = match (job.accumulate, whole) {
             (false, _) => acc,
-            (true, true) => load::<_, LANES, P, V>(job, rows),
-            (true, false) => load_part::<_, LANES, P, V>(job, rows),
+            (true, true) => load::<_, LANES, P, V>(job.out, job.out_shift, rows),
+            (true, false) => load_part::<_, LANES, P, V>(&job.out[job.out_shift..], job.width, rows),
         };
         let acc = reduce::<_, LANES, P, V, WIDE>(job, rows, acc);
-        let acc = finish::<_, LANES, P, V>(job, acc);
+        let acc = add_bias::<_, LANES, P, V>(job, acc);
+        let acc = match (job.residual.is_empty(), whole) {
+            (true, _) => acc,
+            (false, true) => sum(acc, load::<_, LANES, P, V>(job.residual, job.out_shift, rows)),
+            (false, false) => sum(acc, load_part::<_, LANES, P, V>(&job.residual[job.out_shift..], job.width, rows)),
+        };
+        let acc = activate(job.fused, acc);
         if whole { store::<_, LANES, P, V>(job, rows, acc) } else { store_part::<_, LANES, P, V>(job, rows, acc) }
     }
 }
@@ -354,7 +363,7 @@ fn reduce<T: Vector, const LANES: usize, const P: usize, const V: usize, const W
 }
 
 #[inline(always)]
-fn finish<T: Vector, const LANES: usize, const P: usize, const V: usize>(
+fn add_bias<T: Vector, const LANES: usize, const P: usize, const V: usize>(
     job: &Job<'_>,
     mut acc: Sums<T, P, V>,
 ) -> Sums<T, P, V> {
@@ -367,8 +376,23 @@ fn finish<T: Vector, const LANES: usize, const P: usize, const V: usize>(
             }
         }
     }
+    acc
+}
+
+#[inline(always)]
+fn sum<T: Vector, const P: usize, const V: usize>(mut acc: Sums<T, P, V>, other: Sums<T, P, V>) -> Sums<T, P, V> {
+    for (sums, other) in acc.iter_mut().zip(other) {
+        for (sum, other) in sums.iter_mut().zip(other) {
+            *sum = sum.add(other);
+        }
+    }
+    acc
+}
+
+#[inline(always)]
+fn activate<T: Vector, const P: usize, const V: usize>(fused: Fused, acc: Sums<T, P, V>) -> Sums<T, P, V> {
     let zero = T::splat(0.0);
-    match job.fused {
+    match fused {
         Fused::Linear => acc,
         Fused::Relu => map(acc, |x| zero.max(x)),
         Fused::Relu6 => map(acc, |x| T::splat(6.0).min(zero.max(x))),
@@ -388,13 +412,14 @@ fn map<T: Vector, const P: usize, const V: usize>(mut acc: Sums<T, P, V>, f: imp
 
 #[inline(always)]
 fn load<T: Vector, const LANES: usize, const P: usize, const V: usize>(
-    job: &Job<'_>,
+    from: &[f32],
+    shift: usize,
     rows: &[Row; P],
 ) -> Sums<T, P, V> {
-    let out = job.out.as_ptr().wrapping_add(job.out_shift);
+    let from = from.as_ptr().wrapping_add(shift);
     std::array::from_fn(|p| {
-        // SAFETY: `Job::check` bounded what all rows write, which is `V * LANES` numbers each.
-        std::array::from_fn(|v| unsafe { T::read(out.add(rows[p].out as usize + v * LANES)) })
+        // SAFETY: `Job::check` bounded where all rows write, which is `V * LANES` numbers each, in both slices.
+        std::array::from_fn(|v| unsafe { T::read(from.add(rows[p].out as usize + v * LANES)) })
     })
 }
 
@@ -416,13 +441,13 @@ fn store<T: Vector, const LANES: usize, const P: usize, const V: usize>(
 // As `load`, where fewer columns exist than the tile has.
 #[inline(always)]
 fn load_part<T: Vector, const LANES: usize, const P: usize, const V: usize>(
-    job: &Job<'_>,
+    from: &[f32],
+    width: usize,
     rows: &[Row; P],
 ) -> Sums<T, P, V> {
     let mut padded = [[[0.0; LANES]; V]; P];
     for (row, to) in rows.iter().zip(&mut padded) {
-        let from = &job.out[job.out_shift + row.out as usize..][..job.width];
-        to.as_flattened_mut()[..job.width].copy_from_slice(from);
+        to.as_flattened_mut()[..width].copy_from_slice(&from[row.out as usize..][..width]);
     }
     // SAFETY: each array holds `LANES` numbers.
     std::array::from_fn(|p| std::array::from_fn(|v| unsafe { T::read(padded[p][v].as_ptr()) }))

@@ -168,9 +168,9 @@ impl Convolve {
 impl Step for Convolve {
     fn forward(&self, io: &Io<'_>) {
         let (x, w, bias) = (io.x(0), io.w(0), self.bias.then(|| io.w(1)));
-        let finish = Finish { bias: bias.as_deref().unwrap_or(&[]), fused: self.fused };
+        let finish = Finish { bias: bias.as_deref().unwrap_or(&[]), residual: &[], fused: self.fused };
         self.with_scratch(io, |scratch| {
-            self.pass(io, &self.forward, Work { inputs: [&x, &w], out: &mut io.y_mut(), finish, scratch });
+            self.pass(io, &self.forward, Work { inputs: [&x, &w], packed: &[], out: &mut io.y_mut(), finish, scratch });
         });
     }
 
@@ -182,9 +182,9 @@ impl Step for Convolve {
             self.columns.run(io.team, &mut io.dy_mut(), y, db, scratch);
             let (x, dy, w, finish) = (io.x(0), io.dy(), io.w(0), Finish::default());
             let inputs = if self.adjoint { [&*dy, &*x] } else { [&*x, &*dy] };
-            self.pass(io, &self.weights, Work { inputs, out: &mut io.dw(0), finish, scratch });
+            self.pass(io, &self.weights, Work { inputs, packed: &[], out: &mut io.dw(0), finish, scratch });
             if let Some(mut dx) = io.dx(0) {
-                self.pass(io, &self.input, Work { inputs: [&dy, &w], out: &mut dx, finish, scratch });
+                self.pass(io, &self.input, Work { inputs: [&dy, &w], packed: &[], out: &mut dx, finish, scratch });
             }
         });
     }

@@ -281,11 +281,13 @@ struct Separable {
 impl Separable {
     fn both(&self, io: &Io<'_>, u: &mut [f32], scratch: &mut [f32]) {
         let (x, d, p) = (io.x(0), io.w(0), io.w(1));
-        let work = Work { inputs: [&x, &d], out: u, finish: Finish::default(), scratch };
+        let work = Work { inputs: [&x, &d], packed: &[], out: u, finish: Finish::default(), scratch };
         self.depthwise.forward.run(io.team, work);
         let bias = self.bias.then(|| io.w(2));
-        let finish = Finish { bias: bias.as_deref().unwrap_or(&[]), fused: self.fused };
-        self.pointwise.forward.run(io.team, Work { inputs: [u, &p], out: &mut io.y_mut(), finish, scratch });
+        let finish = Finish { bias: bias.as_deref().unwrap_or(&[]), residual: &[], fused: self.fused };
+        self.pointwise
+            .forward
+            .run(io.team, Work { inputs: [u, &p], packed: &[], out: &mut io.y_mut(), finish, scratch });
     }
 }
 
@@ -311,7 +313,7 @@ impl Step for Separable {
         let (x, dy, d, p, finish) = (io.x(0), io.dy(), io.w(0), io.w(1), Finish::default());
         let run = |kernel: &Option<Box<dyn Kernel>>, inputs, out: &mut [f32], scratch: &mut [f32]| {
             if let Some(kernel) = kernel {
-                kernel.run(io.team, Work { inputs, out, finish, scratch });
+                kernel.run(io.team, Work { inputs, packed: &[], out, finish, scratch });
             }
         };
         run(&self.pointwise.weights, [&u, &dy], &mut io.dw(1), scratch);
