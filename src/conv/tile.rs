@@ -21,10 +21,8 @@
 //! Reads are not checked one by one, since an index that the compiler cannot bound keeps the sums out of the
 //! registers (5 instead of 230 GFLOP/s). [`Job::check`] bounds them all before the loop.
 
-mod vector;
-
+use super::vector::{Lanes, Register, Vector};
 use crate::simd::{Isa, Level, stamp};
-use vector::{Lanes, Register, Vector};
 
 /// What happens to a finished sum before it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -49,6 +47,18 @@ impl Fused {
             Self::Relu => relu(x),
             Self::Relu6 => relu6(x),
             Self::LeakyRelu(slope) => leaky(slope, x),
+        }
+    }
+
+    /// The function on a vector; NaN stays NaN.
+    #[inline(always)]
+    pub(crate) fn apply_vector<T: Vector>(self, x: T) -> T {
+        let zero = T::splat(0.0);
+        match self {
+            Self::Linear => x,
+            Self::Relu => zero.max(x),
+            Self::Relu6 => T::splat(6.0).min(zero.max(x)),
+            Self::LeakyRelu(slope) => T::splat(slope).mul_add(zero.min(x), zero.max(x)),
         }
     }
 
@@ -327,7 +337,13 @@ where
             (false, true) => sum(acc, load::<_, LANES, P, V>(job.residual, job.out_shift, rows)),
             (false, false) => sum(acc, load_part::<_, LANES, P, V>(&job.residual[job.out_shift..], job.width, rows)),
         };
-        let acc = activate(job.fused, acc);
+        // The choice is made once for a tile, not for each vector.
+        let acc = match job.fused {
+            Fused::Linear => acc,
+            Fused::Relu => map(acc, |x| Fused::Relu.apply_vector(x)),
+            Fused::Relu6 => map(acc, |x| Fused::Relu6.apply_vector(x)),
+            Fused::LeakyRelu(slope) => map(acc, |x| Fused::LeakyRelu(slope).apply_vector(x)),
+        };
         if whole { store::<_, LANES, P, V>(job, rows, acc) } else { store_part::<_, LANES, P, V>(job, rows, acc) }
     }
 }
@@ -387,17 +403,6 @@ fn sum<T: Vector, const P: usize, const V: usize>(mut acc: Sums<T, P, V>, other:
         }
     }
     acc
-}
-
-#[inline(always)]
-fn activate<T: Vector, const P: usize, const V: usize>(fused: Fused, acc: Sums<T, P, V>) -> Sums<T, P, V> {
-    let zero = T::splat(0.0);
-    match fused {
-        Fused::Linear => acc,
-        Fused::Relu => map(acc, |x| zero.max(x)),
-        Fused::Relu6 => map(acc, |x| T::splat(6.0).min(zero.max(x))),
-        Fused::LeakyRelu(slope) => map(acc, |x| T::splat(slope).mul_add(zero.min(x), zero.max(x))),
-    }
 }
 
 #[inline(always)]

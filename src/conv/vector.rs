@@ -1,11 +1,11 @@
-//! One vector register of f32, as the tile needs it.
+//! One vector register of f32, as tiles and transforms need it.
 //!
 //! Arrays under `#[target_feature]` make the same instructions only as long as the compiler unrolls a tile whole; at
 //! 14 rows by 2 vectors of 16 lanes it gave up (2 to 4 GFLOP/s instead of over 100). A register type is one value to
 //! it, so the tile stays small. Calls are sound only inside an instance of `stamp!` for the instruction set.
 
 /// A vector register.
-pub(super) trait Vector: Copy {
+pub(crate) trait Vector: Copy {
     /// The same number in every lane.
     fn splat(x: f32) -> Self;
 
@@ -27,6 +27,12 @@ pub(super) trait Vector: Copy {
     /// `self + b`.
     fn add(self, b: Self) -> Self;
 
+    /// `self - b`.
+    fn sub(self, b: Self) -> Self;
+
+    /// `self * b`.
+    fn mul(self, b: Self) -> Self;
+
     /// The larger; `b` if either is NaN or both are zero.
     fn max(self, b: Self) -> Self;
 
@@ -35,10 +41,10 @@ pub(super) trait Vector: Copy {
 }
 
 /// Finds the register type for the constants that `stamp!` hands to a body.
-pub(super) struct Lanes<const FMA: bool, const LANES: usize>;
+pub(crate) struct Lanes<const FMA: bool, const LANES: usize>;
 
 /// See [`Lanes`].
-pub(super) trait Register {
+pub(crate) trait Register {
     /// The register type.
     type Vector: Vector;
 }
@@ -50,7 +56,7 @@ mod x86 {
     use super::{Lanes, Register, Vector};
 
     macro_rules! vector {
-        ($type:ty, $set:ident, $load:ident, $store:ident, $add:ident, $max:ident, $min:ident, $mul_add:expr) => {
+        ($type:ty, $set:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident, $max:ident, $min:ident, $mul_add:expr) => {
             // SAFETY, for each block: the lanes' instruction set is that of the `stamp!` instance that this is
             // inlined into, which is handed out only where the CPU has it; pointers are the caller's promise.
             impl Vector for $type {
@@ -80,6 +86,16 @@ mod x86 {
                     unsafe { $add(self, b) }
                 }
                 #[inline(always)]
+                fn sub(self, b: Self) -> Self {
+                    // SAFETY: as above.
+                    unsafe { $sub(self, b) }
+                }
+                #[inline(always)]
+                fn mul(self, b: Self) -> Self {
+                    // SAFETY: as above.
+                    unsafe { $mul(self, b) }
+                }
+                #[inline(always)]
                 fn max(self, b: Self) -> Self {
                     // SAFETY: as above.
                     unsafe { $max(self, b) }
@@ -99,6 +115,8 @@ mod x86 {
         _mm512_loadu_ps,
         _mm512_storeu_ps,
         _mm512_add_ps,
+        _mm512_sub_ps,
+        _mm512_mul_ps,
         _mm512_max_ps,
         _mm512_min_ps,
         _mm512_fmadd_ps
@@ -109,11 +127,24 @@ mod x86 {
         _mm256_loadu_ps,
         _mm256_storeu_ps,
         _mm256_add_ps,
+        _mm256_sub_ps,
+        _mm256_mul_ps,
         _mm256_max_ps,
         _mm256_min_ps,
         _mm256_fmadd_ps
     );
-    vector!(__m128, _mm_set1_ps, _mm_loadu_ps, _mm_storeu_ps, _mm_add_ps, _mm_max_ps, _mm_min_ps, baseline_mul_add);
+    vector!(
+        __m128,
+        _mm_set1_ps,
+        _mm_loadu_ps,
+        _mm_storeu_ps,
+        _mm_add_ps,
+        _mm_sub_ps,
+        _mm_mul_ps,
+        _mm_max_ps,
+        _mm_min_ps,
+        baseline_mul_add
+    );
 
     #[inline(always)]
     unsafe fn baseline_mul_add(a: __m128, b: __m128, c: __m128) -> __m128 {
@@ -172,6 +203,14 @@ mod arrays {
         #[inline(always)]
         fn add(self, b: Self) -> Self {
             zip(self, b, |a, b| a + b)
+        }
+        #[inline(always)]
+        fn sub(self, b: Self) -> Self {
+            zip(self, b, |a, b| a - b)
+        }
+        #[inline(always)]
+        fn mul(self, b: Self) -> Self {
+            zip(self, b, |a, b| a * b)
         }
         #[inline(always)]
         fn max(self, b: Self) -> Self {
