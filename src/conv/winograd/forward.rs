@@ -28,8 +28,10 @@ const BLOCK: usize = 96 << 10;
 const PIECES: usize = 8;
 // Numbers of all transformed inputs and products, above which tiles are the pieces however few they are.
 const SPREAD: usize = 4 << 20;
-// Numbers of the transformed kernels that are made ready at a time.
-const PACKED: usize = 4 << 20;
+// Numbers of the transformed kernels that are made ready at a time, and stay in the last-level cache until they are
+// used; and panels of a batch at least, so that threads can share it.
+const PACKED: usize = 1 << 20;
+const PANELS: usize = 4;
 // Numbers between two positions beside the tiles, so that they do not crowd a few sets of the cache.
 const SKEW: usize = 16;
 // Columns of the widest panel.
@@ -74,7 +76,7 @@ impl Forward {
         let tiles = if spread { tiling.count() } else { unit };
         let cuts = blocks.iter().map(|block| tiling.written(block).start).chain([pass.out_len(g)]).collect();
         let terms = Terms::new((0..source as u32).collect());
-        let batch = (PACKED / (POSITIONS * source * width)).clamp(1, columns.len());
+        let batch = (PACKED / (POSITIONS * source * width)).max(PANELS).min(columns.len());
         let covers = Vec::new();
         let mut this = Self {
             g: *g,
@@ -132,8 +134,13 @@ impl Forward {
         POSITIONS * self.m_step()
     }
 
+    // The same for the kernels of a panel.
+    fn u_step(&self) -> usize {
+        self.terms.len() * self.width + SKEW
+    }
+
     fn panel_len(&self) -> usize {
-        POSITIONS * self.terms.len() * self.width
+        POSITIONS * self.u_step()
     }
 
     fn patch_len(&self) -> usize {
@@ -152,41 +159,40 @@ impl Forward {
 
     // The transformed kernels of some panels.
     fn pack_panels(&self, team: Team, w: &[f32], columns: &[Column], packed: &mut [f32]) {
-        let (f, source, width) = (kernel(self.isa), self.terms.len(), self.width);
+        let (f, Geometry { ic, oc, .. }) = (kernel(self.isa), self.g);
         team.chunks(&mut packed[..columns.len() * self.panel_len()], self.panel_len(), |i, panel| {
             let column = &columns[i];
-            if column.width + self.isa.lanes() <= width {
+            if column.width + self.isa.lanes() <= self.width {
                 panel.fill(0.0);
             }
-            let mut elements = [0.0; 9 * WIDEST];
-            for c in 0..source {
-                self.elements(w, column, c, &mut elements);
-                let to = &mut panel[c * width..];
-                let (from_step, to_step, channels) = (WIDEST, source * width, column.width);
-                f(&mut Kernels { from: &elements, from_step, to, to_step, channels });
+            // What lies between two positions is never read, but all of it is written.
+            panel.chunks_exact_mut(self.u_step()).for_each(|position| position[self.u_step() - SKEW..].fill(0.0));
+            let mut turned = [0.0; 9 * WIDEST];
+            for c in 0..self.terms.len() {
+                let (from, from_step) = match self.pass {
+                    Pass::Forward => (&w[c * oc + column.to..], ic * oc),
+                    _ => (self.turned(w, column, c, &mut turned), WIDEST),
+                };
+                let (to, to_step) = (&mut panel[c * self.width..], self.u_step());
+                f(&mut Kernels { from, from_step, to, to_step, channels: column.width });
             }
         });
     }
 
-    // The 3x3 kernels between a channel of the source and a panel's channels.
-    fn elements(&self, w: &[f32], column: &Column, c: usize, to: &mut [f32]) {
+    // The turned 3x3 kernels between an output channel and a panel's input channels.
+    fn turned<'a>(&self, w: &[f32], column: &Column, c: usize, to: &'a mut [f32]) -> &'a [f32] {
         let Geometry { ic, oc, .. } = self.g;
         for (k, to) in to.chunks_exact_mut(WIDEST).enumerate() {
-            let to = &mut to[..column.width];
-            if self.pass == Pass::Forward {
-                to.copy_from_slice(&w[(k * ic + c) * oc + column.to..][..column.width]);
-            } else {
-                let from = &w[((8 - k) * ic + column.to) * oc + c..];
-                to.iter_mut().zip(from.iter().step_by(oc)).for_each(|(to, w)| *to = *w);
-            }
+            let from = &w[((8 - k) * ic + column.to) * oc + c..];
+            to[..column.width].iter_mut().zip(from.iter().step_by(oc)).for_each(|(to, w)| *to = *w);
         }
+        to
     }
 
     // The products of `tiles` tiles with a panel.
     fn multiply(&self, column: &Column, tiles: usize, [v, u]: [&[f32]; 2], m: &mut [f32]) {
         let vectors = column.kind.vectors();
         let (_, covers) = self.covers.iter().find(|(count, _)| *count == tiles).expect("a cover for each block");
-        let step = self.terms.len() * self.width;
         for p in 0..POSITIONS {
             for (tile, rows) in &covers[vectors - 1].parts {
                 tile(&mut Job {
@@ -196,7 +202,7 @@ impl Forward {
                     live: rows.len(),
                     terms: &self.terms,
                     count: self.terms.len(),
-                    b: &u[p * step..(p + 1) * step],
+                    b: &u[p * self.u_step()..],
                     b_step: self.width,
                     out: m,
                     out_shift: p * self.m_step(),

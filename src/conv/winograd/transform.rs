@@ -226,7 +226,7 @@ unsafe fn both<T: Vector, L: Line<N, M>, const LANES: usize, const N: usize, con
         for (i, x_ij) in column.iter_mut().enumerate() {
             let from = x.at.wrapping_add(i * x.row + j * x.column);
             // SAFETY: the caller's promise; a whole vector is read only where so many numbers are live.
-            *x_ij = unsafe { if live == LANES { T::read(from) } else { part::<T, LANES>(from, live) } };
+            *x_ij = unsafe { if live == LANES { T::read(from) } else { T::read_first(from, live) } };
         }
         let column = L::line(column);
         for i in 0..M {
@@ -276,30 +276,6 @@ fn spread<T: Vector, L: Line<N, 6>, const LANES: usize, const N: usize>(job: &mu
     }
 }
 
-/// # Safety
-/// `len <= LANES` numbers can be read.
-#[inline(always)]
-unsafe fn part<T: Vector, const LANES: usize>(from: *const f32, len: usize) -> T {
-    let mut padded = [0.0; LANES];
-    // SAFETY: the caller's promise; `padded` holds `LANES` numbers.
-    unsafe {
-        std::ptr::copy_nonoverlapping(from, padded.as_mut_ptr(), len);
-        T::read(padded.as_ptr())
-    }
-}
-
-/// # Safety
-/// `len <= LANES` numbers can be written.
-#[inline(always)]
-unsafe fn write_part<T: Vector, const LANES: usize>(y: T, to: *mut f32, len: usize) {
-    let mut whole = [0.0; LANES];
-    // SAFETY: the caller's promise; `whole` holds `LANES` numbers.
-    unsafe {
-        y.write(whole.as_mut_ptr());
-        std::ptr::copy_nonoverlapping(whole.as_ptr(), to, len);
-    }
-}
-
 #[inline(always)]
 fn output_body<const FMA: bool, const LANES: usize>(job: &mut Gather<'_>)
 where
@@ -337,11 +313,11 @@ unsafe fn finish<T: Vector, const LANES: usize>(job: &mut Gather<'_>, mut y: T, 
     unsafe {
         if !job.residual.is_empty() {
             let from = job.residual.as_ptr().wrapping_add(at);
-            y = y.add(if whole { T::read(from) } else { part::<T, LANES>(from, rest) });
+            y = y.add(if whole { T::read(from) } else { T::read_first(from, rest) });
         }
         let y = job.fused.apply_vector(y);
         let to = job.y.as_mut_ptr().wrapping_add(at);
-        if whole { y.write(to) } else { write_part::<T, LANES>(y, to, rest) }
+        if whole { y.write(to) } else { y.write_first(to, rest) }
     }
 }
 
@@ -391,7 +367,7 @@ where
             for (j, w) in w.iter().enumerate() {
                 let to = to.wrapping_add((3 * i + j) * job.to_step);
                 // SAFETY: the elements were bounded above.
-                unsafe { if live == LANES { w.write(to) } else { write_part::<_, LANES>(*w, to, live) } };
+                unsafe { if live == LANES { w.write(to) } else { w.write_first(to, live) } };
             }
         }
     }

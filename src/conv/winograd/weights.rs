@@ -20,7 +20,10 @@ use crate::parallel::Team;
 use crate::simd::Isa;
 
 // Numbers of the transformed inputs and gradients of a round.
-const ROUND: usize = 4 << 20;
+const ROUND: usize = 1 << 20;
+// Numbers of the sums that are made at a time, where all tiles fit a round; and panels of a batch at least.
+const SUMS: usize = 1 << 20;
+const PANELS: usize = 4;
 // Tiles of a block: so many terms of a sum are added in registers before it goes back to memory.
 const UNIT: usize = 64;
 // Numbers between two positions beside the tiles, so that they do not crowd a few sets of the cache.
@@ -43,6 +46,8 @@ pub(super) struct Weights {
     /// Tiles of the largest block, and blocks of a round.
     unit: usize,
     round: usize,
+    /// Panels whose sums are made at a time.
+    batch: usize,
 }
 
 impl Weights {
@@ -54,11 +59,13 @@ impl Weights {
         let blocks = tiling.blocks(UNIT);
         let unit = blocks.iter().map(|block| tiling.len(block)).max().unwrap_or(1);
         let round = (ROUND / (POSITIONS * unit * (g.ic + g.oc))).clamp(1, blocks.len());
+        let panel = POSITIONS * g.ic * width;
+        let batch = if round < blocks.len() { columns.len() } else { (SUMS / panel).max(PANELS).min(columns.len()) };
         let rows: Vec<Row> = (0..g.ic).map(|c| Row { a: c as u32, out: (c * width) as u32 }).collect();
         let covers = [1, 2].map(|vectors| Cover::new(vectors, &rows, isa));
         let depth = g.ic.next_multiple_of(isa.lanes());
         let terms = Terms::new((0..unit).map(|t| (t * depth) as u32).collect());
-        Self { g: *g, isa, threads, tiling, blocks, columns, width, covers, terms, unit, round }
+        Self { g: *g, isa, threads, tiling, blocks, columns, width, covers, terms, unit, round, batch }
     }
 
     // Numbers of a tile's position in `v`: the input channels in whole vectors.
@@ -76,13 +83,13 @@ impl Weights {
         self.steps().iter().sum::<usize>() * POSITIONS
     }
 
-    // The sums of one position and panel.
+    // The sums of one position and panel; all positions lie so far apart, and the panels of a batch between them.
     fn sums_len(&self) -> usize {
-        self.g.ic * self.width
+        self.g.ic * self.width + SKEW
     }
 
     fn sums_all(&self) -> usize {
-        POSITIONS * self.columns.len() * self.sums_len()
+        POSITIONS * self.batch * self.sums_len()
     }
 
     // A row of elements: all output channels of an input channel and kernel element, in whole panels.
@@ -94,9 +101,10 @@ impl Weights {
         self.tiling.patch_len().max(OUT * OUT * self.g.oc).next_multiple_of(16)
     }
 
-    // What is transformed in a round; at the end the elements of dw stand in its place.
-    fn round_len(&self) -> usize {
-        (self.round * self.block_len()).max(9 * self.g.ic * self.row_len())
+    // The panels whose sums are made at a time: all, unless one round has all tiles.
+    fn batches(&self) -> impl Iterator<Item = Range<usize>> {
+        let (all, batch) = (self.columns.len(), self.batch);
+        (0..all).step_by(batch).map(move |start| start..(start + batch).min(all))
     }
 
     fn transform(&self, block: &Block, [x, dy]: [&[f32]; 2], to: &mut [f32], patch: &mut [f32]) {
@@ -130,8 +138,15 @@ impl Weights {
     }
 
     // Adds the products of a round's blocks to the sums of a position and panel.
-    fn multiply(&self, piece: usize, blocks: &[Block], round: &[f32], goes_on: bool, sums: &mut [f32]) {
-        let (p, n) = (piece / self.columns.len(), piece % self.columns.len());
+    fn multiply(
+        &self,
+        piece: usize,
+        panels: &Range<usize>,
+        (blocks, round): (&[Block], &[f32]),
+        goes_on: bool,
+        sums: &mut [f32],
+    ) {
+        let (p, n) = (piece / panels.len(), panels.start + piece % panels.len());
         let [v_step, z_step] = self.steps();
         let vectors = self.columns[n].kind.vectors();
         for (i, (block, from)) in blocks.iter().zip(round.chunks_exact(self.block_len())).enumerate() {
@@ -159,12 +174,12 @@ impl Weights {
     }
 
     // The kernel elements of an input channel.
-    fn elements(&self, c: usize, sums: &[f32], elements: &mut [f32]) {
+    fn elements(&self, c: usize, panels: &Range<usize>, sums: &[f32], elements: &mut [f32]) {
         let (f, len) = (weights(self.isa), self.sums_len());
-        for (n, column) in self.columns.iter().enumerate() {
+        for (n, column) in self.columns.iter().enumerate().take(panels.end).skip(panels.start) {
             f(&mut Kernels {
-                from: &sums[n * len + c * self.width..],
-                from_step: self.columns.len() * len,
+                from: &sums[(n - panels.start) * len + c * self.width..],
+                from_step: panels.len() * len,
                 to: &mut elements[n * self.width..],
                 to_step: self.row_len(),
                 channels: column.width,
@@ -184,23 +199,35 @@ fn corner(image: &[f32], [width, channels]: [usize; 2], [rows, line]: [Range<usi
 
 impl Kernel for Weights {
     fn work(&self) -> usize {
-        self.sums_all() + self.round_len() + self.threads * self.patch_len()
+        let elements = 9 * self.g.ic * self.row_len();
+        self.sums_all() + elements + self.round * self.block_len() + self.threads * self.patch_len()
     }
 
     fn run(&self, team: Team, work: Work<'_>) {
         let Work { inputs, out: dw, scratch, .. } = work;
         let (sums, scratch) = scratch.split_at_mut(self.sums_all());
-        let (round, patches) = scratch.split_at_mut(self.round_len());
-        for (i, blocks) in self.blocks.chunks(self.round).enumerate() {
-            let live = &mut round[..blocks.len() * self.block_len()];
-            team.chunks_with((&mut *live, self.block_len()), (&mut *patches, self.patch_len()), |j, to, patch| {
-                self.transform(&blocks[j], inputs, to, patch);
-            });
-            let live = &*live;
-            team.chunks(sums, self.sums_len(), |j, sums| self.multiply(j, blocks, live, i > 0, sums));
+        let (elements, scratch) = scratch.split_at_mut(9 * self.g.ic * self.row_len());
+        let (round, patches) = scratch.split_at_mut(self.round * self.block_len());
+        for panels in self.batches() {
+            let sums = &mut sums[..POSITIONS * panels.len() * self.sums_len()];
+            for (i, blocks) in self.blocks.chunks(self.round).enumerate() {
+                let live = &mut round[..blocks.len() * self.block_len()];
+                // With one round, its transforms serve all panels.
+                if panels.start == 0 || self.round < self.blocks.len() {
+                    team.chunks_with(
+                        (&mut *live, self.block_len()),
+                        (&mut *patches, self.patch_len()),
+                        |j, to, patch| {
+                            self.transform(&blocks[j], inputs, to, patch);
+                        },
+                    );
+                }
+                let live = &*live;
+                team.chunks(sums, self.sums_len(), |j, sums| self.multiply(j, &panels, (blocks, live), i > 0, sums));
+            }
+            let sums = &*sums;
+            team.chunks(elements, 9 * self.row_len(), |c, elements| self.elements(c, &panels, sums, elements));
         }
-        let (sums, elements) = (&*sums, &mut round[..9 * self.g.ic * self.row_len()]);
-        team.chunks(elements, 9 * self.row_len(), |c, elements| self.elements(c, sums, elements));
         let (elements, Geometry { ic, oc, .. }) = (&*elements, self.g);
         team.chunks(&mut dw[..9 * ic * oc], ic * oc, |k, dw| {
             for (c, to) in dw.chunks_exact_mut(oc).enumerate() {
