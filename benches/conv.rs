@@ -73,17 +73,14 @@ fn report(setting: &Setting, g: &Geometry, pass: Pass, peak: f64) -> Outcome<()>
         Pass::BackwardWeights => (g.x_len(), g.y_len()),
     };
     let (a, b, bias) = (numbers(a), numbers(b), numbers(g.oc));
-    let (mut out, mut scratch) = (vec![0.0; pass.out_len(g)], vec![0.0; choice.kernel.work()]);
-    let finish = if pass == Pass::Forward {
-        Finish { bias: &bias, residual: &[], fused: Fused::Relu }
-    } else {
-        Finish::default()
-    };
+    let (out, scratch) = (numbers(pass.out_len(g)), numbers(choice.kernel.work()));
+    let finish =
+        if pass == Pass::Forward { Finish { bias, residual: &[], fused: Fused::Relu } } else { Finish::default() };
     let kernel: &dyn Kernel = &*choice.kernel;
     let times = timed(setting, |team| {
-        kernel.run(team, Work { inputs: [&a, &b], packed: &[], out: &mut out, finish, scratch: &mut scratch });
+        kernel.run(team, Work { inputs: [a, b], packed: &[], out, finish, scratch });
     })?;
-    black_box(&out);
+    black_box(&*out);
     let speed = |ms: f64| 2.0 * g.mul_adds() as f64 / ms / 1e6;
     let [median, best] = times;
     println!(
@@ -98,9 +95,8 @@ fn report(setting: &Setting, g: &Geometry, pass: Pass, peak: f64) -> Outcome<()>
 
 fn columns(setting: &Setting, g: &Geometry) -> Outcome<()> {
     let plan = BiasGradient::new(g.y_len(), g.oc, Fused::Relu, setting.isa);
-    let (mut dy, y, mut db, mut scratch) =
-        (numbers(g.y_len()), numbers(g.y_len()), numbers(g.oc), numbers(plan.work()));
-    let [median, best] = timed(setting, |team| plan.run(team, &mut dy, &y, &mut db, &mut scratch))?;
+    let (dy, y, db, scratch) = (numbers(g.y_len()), numbers(g.y_len()), numbers(g.oc), numbers(plan.work()));
+    let [median, best] = timed(setting, |team| plan.run(team, dy, y, db, scratch))?;
     println!("  {:<28} median {median:8.3} ms                   best {best:8.3} ms", "mask and bias");
     Ok(())
 }
@@ -121,8 +117,11 @@ fn timed(setting: &Setting, mut f: impl FnMut(striate::parallel::Team) + Send) -
     Ok([times[times.len() / 2], times[0]])
 }
 
-fn numbers(len: usize) -> Vec<f32> {
-    (0..len).map(|i| (i % 17) as f32 / 16.0 - 0.5).collect()
+/// Numbers at a multiple of 64 bytes, as those of a plan are; they stay until the benchmark ends.
+fn numbers(len: usize) -> &'static mut [f32] {
+    let all = (0..len + 16).map(|i| (i % 17) as f32 / 16.0 - 0.5).collect::<Vec<f32>>().leak();
+    let start = all.as_ptr().align_offset(64).min(16);
+    &mut all[start..start + len]
 }
 
 /// GFLOP/s of fused multiply-adds on registers alone, one thread, the best of many short runs.

@@ -15,6 +15,9 @@ const PROBLEMS: &str = "
     n2 h6 w6 ic8 oc8 k3 psame g8                    # depthwise
     n2 h7 w5 ic19 oc19 k3x2 s2 p1 g19 v-1           # depthwise with a rest
     n2 h6 w7 ic16 oc16 k5 psame d2 g16
+    n2 h13 w22 ic35 oc35 k3 psame g35               # depthwise: tiles that overlap, a rest of channels
+    n1 h9 w30 ic40 oc40 k5 p2,1,0,3 s2x1 g40
+    n3 h6 w6 ic8 oc8 k4x2 p3 g8                     # depthwise: rows of padding alone
     n1 h6 w6 ic3 oc6 k3 psame g3                    # a channel multiplier
     n4 h4 w4 ic9 oc33 k1
     n2 h5 w5 ic4 oc7 k1 s2                          # phases without taps

@@ -7,7 +7,7 @@
 //!         └ tile      the inner loop, in registers; the instance was chosen by `choose`
 //! ```
 //!
-//! The algorithms, the preferred first, each in a file of its own: depthwise (a channel meets its own filter), direct
+//! The algorithms, the preferred first, each in a file of its own: winograd (3x3, a quarter of the products), depthwise (a channel meets its own filter), direct
 //! (register tiles on a padded strip), lowered (im2col and a matrix product) and the reference (plain loops), which is
 //! last and takes everything. Each may refuse a pass with a reason, which the plan's report keeps.
 //! A 1x1 convolution and a dense layer are direct ones whose input needs no padding: it is then read in place.
@@ -16,6 +16,7 @@
 //!
 //! | name | forward | gradient to the input | gradient to the weights |
 //! |---|---|---|---|
+//! | `winograd` | 3x3, stride 1, 16 channels or more | the same | the same |
 //! | `depthwise` | groups = ic = oc | the same | the same |
 //! | `direct` | all | all | all |
 //! | `lowered` | one group | one group | one group |
@@ -199,7 +200,7 @@ pub struct Choice {
 /// let g: Geometry = "h8 w8 ic3 oc4 k3 psame".parse()?;
 /// let machine = Machine { isa: striate::simd::Isa::best(), threads: 1 };
 /// let choice = choose(&g, Pass::Forward, machine, None)?;
-/// assert_eq!((choice.algorithm, choice.refusals[0].0), ("direct", "depthwise"));
+/// assert_eq!((choice.algorithm, choice.refusals[0].0), ("direct", "winograd"));
 /// # Ok::<(), striate::Error>(())
 /// ```
 ///
