@@ -269,7 +269,7 @@ fn refusals_and_unknown_names_are_explained() {
     assert!(why("depthwise").contains("not 2, 4, 4"));
     assert!(why("dirct").contains("did you mean 'direct'?"));
     let choice = choose(&g, Pass::Forward, machine, None).unwrap();
-    assert_eq!((choice.algorithm, choice.refusals.len()), ("direct", 2));
+    assert_eq!((choice.algorithm, choice.refusals.len()), ("direct", 3));
     assert!(why("winograd").contains("one group"));
 }
 

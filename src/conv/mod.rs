@@ -7,7 +7,8 @@
 //!         └ tile      the inner loop, in registers; the instance was chosen by `choose`
 //! ```
 //!
-//! The algorithms, the preferred first, each in a file of its own: winograd (3x3, a quarter of the products), depthwise (a channel meets its own filter), direct
+//! The algorithms, the preferred first, each in a file of its own: winograd (3x3, a quarter of the products), depthwise (a channel meets its own filter), narrow
+//! (a gradient to few input channels), direct
 //! (register tiles on a padded strip), lowered (im2col and a matrix product) and the reference (plain loops), which is
 //! last and takes everything. Each may refuse a pass with a reason, which the plan's report keeps.
 //! A 1x1 convolution and a dense layer are direct ones whose input needs no padding: it is then read in place.
@@ -18,6 +19,7 @@
 //! |---|---|---|---|
 //! | `winograd` | 3x3, stride 1, 16 channels or more | the same | the same |
 //! | `depthwise` | groups = ic = oc | the same | the same |
+//! | `narrow` | | up to 8 input channels | |
 //! | `direct` | all | all | all |
 //! | `lowered` | one group | one group | one group |
 //! | `reference` | all | all | all |
@@ -32,6 +34,7 @@ mod geometry;
 mod gradient;
 pub mod lowered;
 pub mod math;
+mod narrow;
 mod problem;
 pub mod reference;
 mod sweep;
@@ -170,16 +173,17 @@ pub trait Kernel: Send + Sync {
 type Accept = fn(&Geometry, Pass, Machine) -> Result<Box<dyn Kernel>, String>;
 
 /// The algorithms, the preferred first; adding one is adding a line.
-const ALGORITHMS: [(&str, Accept); 5] = [
+const ALGORITHMS: [(&str, Accept); 6] = [
     ("winograd", winograd::accept),
     ("depthwise", depthwise::accept),
+    ("narrow", narrow::accept),
     ("direct", direct::accept),
     ("lowered", lowered::accept),
     ("reference", reference::accept),
 ];
 
 /// The names of the algorithms, the preferred first.
-pub fn algorithms() -> [&'static str; 5] {
+pub fn algorithms() -> [&'static str; 6] {
     ALGORITHMS.map(|(name, _)| name)
 }
 
