@@ -13,9 +13,9 @@
 //!
 //! The transformed kernels stand in panels, `[panel][position][channel of the source][column]`.
 
-use super::Cover;
 use super::tiling::{Block, Positions, Tiling};
 use super::transform::{Gather, Kernels, POSITIONS, kernel, output};
+use crate::conv::cover::Cover;
 use crate::conv::direct::{Column, columns};
 use crate::conv::tile::{Fused, Job, Row, Terms};
 use crate::conv::{Finish, Geometry, Kernel, Machine, Pass, Work};
