@@ -29,6 +29,9 @@ const PROBLEMS: &str = "
     n2 h7 w7 ic300 oc300 k1                         # panels as pieces
     n1 h1 w1 ic700 oc500 k1
     n3 h30 w31 ic33 oc35 k1                         # rows as pieces
+    n2 h7 w6 ic130 oc132 k3 s2 psame v0.25          # few pixels and many weights: panels as pieces
+    n1 h4 w4 ic370 oc400 k1 s2
+    n1 h5 w5 ic128 oc250 k5 p2 g2
     n1 h40 w40 ic40 oc8 k3 psame                    # rows of an image as pieces
     n1 h1 w30 ic4 oc6 k1x5 psame                    # one-dimensional
     n19 h28 w28 ic1 oc32 k3 psame

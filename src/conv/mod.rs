@@ -34,6 +34,7 @@ mod depthwise;
 mod direct;
 mod geometry;
 mod gradient;
+mod join;
 pub mod lowered;
 pub mod math;
 mod narrow;

@@ -11,10 +11,11 @@
 
 use super::cover::Cover;
 use super::direct::{Column, columns};
-use super::tile::{Fused, Job, Row, Terms};
+use super::join::Panels;
+use super::tile::{Job, Row, Terms};
 use super::{Finish, Geometry, Kernel, Machine, Pass, Work};
 use crate::parallel::Team;
-use crate::simd::{Isa, stamp};
+use crate::simd::Isa;
 
 // Numbers of a block of pixels, which stay in the second-level cache while all panels go over it.
 const BLOCK: usize = 64 << 10;
@@ -172,22 +173,6 @@ impl Pointwise {
             self.multiply(block, column, [x, b], Out { out: sums, shift: 0, width, finish: Finish::default() });
         });
     }
-
-    fn join(&self, team: Team, packed: Packed<'_>, sums: &[f32], finish: Finish<'_>, y: &mut [f32]) {
-        let f = join(self.isa);
-        // Some pixels at a time, or all columns of one.
-        let pixels = (4096 / self.output).max(1);
-        let len = pixels * self.output;
-        team.chunks(&mut y[..self.pixels * self.output], len, |i, y| {
-            let finish = finish.part(i * len, y.len());
-            for (j, column) in packed.columns.iter().enumerate() {
-                let sums = &sums[j * self.sums_len() + i * pixels * self.width..];
-                let bias = finish.bias.get((packed.first + j) * self.width..).unwrap_or(&[]);
-                let finish = Finish { bias, ..finish };
-                f(&mut Join { sums, step: self.width, column, output: self.output, finish, y: &mut *y });
-            }
-        });
-    }
 }
 
 /// Where a panel's products go.
@@ -237,7 +222,9 @@ impl Kernel for Pointwise {
         let mut step = |packed: Packed<'_>| {
             if self.spread {
                 self.by_panels(team, x, packed, sums);
-                self.join(team, packed, sums, finish, y);
+                let Self { isa, width, pixels, output, .. } = *self;
+                let Packed { first, columns, .. } = packed;
+                Panels { isa, sums: &*sums, first, columns, width, pixels, output }.join(team, finish, y);
             } else {
                 self.by_blocks(team, x, packed, finish, y);
             }
@@ -248,39 +235,6 @@ impl Kernel for Pointwise {
         for (i, columns) in self.columns.chunks(self.batch).enumerate() {
             self.pack_panels(team, w, columns, panels);
             step(Packed { first: i * self.batch, columns, panels });
-        }
-    }
-}
-
-/// Puts the sums of a panel in their place.
-struct Join<'a> {
-    /// One pixel every `step`.
-    sums: &'a [f32],
-    step: usize,
-    column: &'a Column,
-    output: usize,
-    finish: Finish<'a>,
-    y: &'a mut [f32],
-}
-
-stamp! {
-    fn join(job: &mut Join<'_>) = join_body[FMA, LANES];
-}
-
-#[inline(always)]
-fn join_body<const FMA: bool, const LANES: usize>(job: &mut Join<'_>) {
-    let (width, to) = (job.column.width, job.column.to);
-    for (p, y) in job.y.chunks_exact_mut(job.output).enumerate() {
-        let (y, sums) = (&mut y[to..to + width], &job.sums[p * job.step..][..width]);
-        y.copy_from_slice(sums);
-        y.iter_mut().zip(job.finish.bias).for_each(|(y, b)| *y += b);
-        if !job.finish.residual.is_empty() {
-            y.iter_mut().zip(&job.finish.residual[p * job.output + to..][..width]).for_each(|(y, r)| *y += r);
-        }
-        match job.finish.fused {
-            Fused::Linear => {}
-            Fused::Relu => y.iter_mut().for_each(|y| *y = Fused::Relu.apply(*y)),
-            fused => y.iter_mut().for_each(|y| *y = fused.apply(*y)),
         }
     }
 }
