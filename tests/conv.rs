@@ -254,6 +254,33 @@ fn weights_made_ready_once_and_a_residual_change_no_bits() {
     }
 }
 
+// A session that runs batches of several sizes makes its weights ready once for all of them.
+#[test]
+fn ready_weights_serve_every_batch_size_that_has_as_many() {
+    let mut served = 0;
+    for g in problems() {
+        let text = g.to_string();
+        let more: Geometry = text.replacen(&format!("n{} ", g.n), &format!("n{} ", 2 * g.n + 3), 1).parse().unwrap();
+        assert_eq!((more.n, more.w_len()), (2 * g.n + 3, g.w_len()), "{text}");
+        let w = Numbers::of(&g).inputs(Pass::Forward)[1].to_vec();
+        for (name, pass) in algorithms().into_iter().flat_map(|n| [(n, Pass::Forward), (n, Pass::BackwardInput)]) {
+            let machine = Machine { isa: Isa::best(), threads: 2 };
+            let [Ok(a), Ok(b)] = [g, more].map(|g| choose(&g, pass, machine, Some(name))) else { continue };
+            if a.kernel.packed() == 0 || a.kernel.packed() != b.kernel.packed() {
+                continue;
+            }
+            let [a, b] = [a, b].map(|choice| {
+                let mut packed = vec![f32::NAN; choice.kernel.packed()];
+                choice.kernel.pack(Team::solo(), &w, &mut packed);
+                packed
+            });
+            assert!(bits(&a) == bits(&b), "{g}: {name} {pass} reads its weights in another order for more samples");
+            served += 1;
+        }
+    }
+    assert!(served > 0);
+}
+
 #[test]
 fn fused_activations_keep_nan() {
     let g: Geometry = "h1 w1 ic1 oc40 k1".parse().unwrap();

@@ -151,7 +151,8 @@ pub trait Kernel: Send + Sync {
 
     /// Numbers of the weights in the order in which they are read; 0 if it reads them as they are.
     ///
-    /// Who runs a kernel often with the same weights makes them ready once with [`Kernel::pack`].
+    /// Who runs a kernel often with the same weights makes them ready once with [`Kernel::pack`]. Kernels of one algorithm
+    /// whose geometries differ in the batch alone, and which have as many of these numbers, read them in the same order.
     fn packed(&self) -> usize {
         0
     }
