@@ -1,7 +1,7 @@
 //! A session: the weights and buffers of one model on one machine, and the plans that run on them.
 //!
 //! Plans are compiled when a batch size is first met, and kept. All of them
-//! share one set of buffers. One step is one entry into the thread pool.
+//! share one set of buffers. One step is one loan of the thread team.
 //!
 //! At inference the weights are made ready once, packed as the kernels read
 //! them and with the batch normalisations folded in: before the first run, and
@@ -375,7 +375,7 @@ pub struct TrainAt {
 /// An output in a training step, lent to the loss: the network's own, or that of a [`Head`](crate::Head).
 pub struct Outlet<'a> {
     /// The threads.
-    pub team: Team,
+    pub team: Team<'a>,
     /// Which head; `None` is the network's output.
     pub head: Option<usize>,
     /// What its loss counts: 1 for the network's output, its weight for a head.

@@ -15,6 +15,9 @@ const PROBLEMS: &str = "
     n2 h6 w6 ic8 oc8 k3 psame g8                    # depthwise
     n2 h7 w5 ic19 oc19 k3x2 s2 p1 g19 v-1           # depthwise with a rest
     n2 h6 w7 ic16 oc16 k5 psame d2 g16
+    n2 h13 w22 ic35 oc35 k3 psame g35               # depthwise: tiles that overlap, a rest of channels
+    n1 h9 w30 ic40 oc40 k5 p2,1,0,3 s2x1 g40
+    n3 h6 w6 ic8 oc8 k4x2 p3 g8                     # depthwise: rows of padding alone
     n1 h6 w6 ic3 oc6 k3 psame g3                    # a channel multiplier
     n4 h4 w4 ic9 oc33 k1
     n2 h5 w5 ic4 oc7 k1 s2                          # phases without taps
@@ -23,6 +26,12 @@ const PROBLEMS: &str = "
     n1 h12 w11 ic2 oc3 k3x4 s3x2 d2x1 p3,1,0,2
     n1 h7 w7 ic3 oc5 k2 s3                          # the floor drops the last rows
     n37 h1 w1 ic20 oc11 k1                          # a dense layer
+    n2 h7 w7 ic300 oc300 k1                         # panels as pieces
+    n1 h1 w1 ic700 oc500 k1
+    n3 h30 w31 ic33 oc35 k1                         # rows as pieces
+    n2 h7 w6 ic130 oc132 k3 s2 psame v0.25          # few pixels and many weights: panels as pieces
+    n1 h4 w4 ic370 oc400 k1 s2
+    n1 h5 w5 ic128 oc250 k5 p2 g2
     n1 h40 w40 ic40 oc8 k3 psame                    # rows of an image as pieces
     n1 h1 w30 ic4 oc6 k1x5 psame                    # one-dimensional
     n19 h28 w28 ic1 oc32 k3 psame
@@ -31,6 +40,11 @@ const PROBLEMS: &str = "
     n1 h1 w1 ic1 oc1 k1
     n2 h4 w5 ic2 oc3 k3 pfull
     n5 h9 w9 ic16 oc48 k4 s4 p1                     # patches that do not overlap
+    n3 h10 w13 ic19 oc37 k3 p1,0,2,1 v0.5           # Winograd: rests everywhere, asymmetric padding
+    n2 h12 w9 ic16 oc16 k3 pfull                    # Winograd: more padding than dx has
+    n1 h30 w31 ic16 oc20 k3                         # Winograd: blocks of rows of one image
+    n40 h6 w5 ic17 oc50 k3 p3                       # Winograd: blocks of several images, tiles of padding alone
+    n12 h4 w4 ic33 oc100 k3 psame                   # Winograd: panels as pieces
 ";
 
 struct Numbers {
@@ -153,8 +167,10 @@ fn forward_has_the_bits_of_the_reference() {
     for g in problems() {
         let numbers = Numbers::of(&g);
         let want = numbers.run(&g, Pass::Forward, ("reference", Isa::best(), 1), Fused::Linear).unwrap();
-        for (name, isa) in
-            ["depthwise", "direct", "lowered"].iter().flat_map(|n| Isa::all().into_iter().map(move |i| (n, i)))
+        // Winograd's algorithm sums something else.
+        for (name, isa) in ["depthwise", "pointwise", "direct", "lowered"]
+            .iter()
+            .flat_map(|n| Isa::all().into_iter().map(move |i| (n, i)))
         {
             if let Some(got) = numbers.run(&g, Pass::Forward, (name, isa, 2), Fused::Linear).filter(|_| isa.fused()) {
                 assert!(bits(&got) == bits(&want), "{g}: {name} {isa}");
@@ -287,7 +303,8 @@ fn refusals_and_unknown_names_are_explained() {
     assert!(why("depthwise").contains("not 2, 4, 4"));
     assert!(why("dirct").contains("did you mean 'direct'?"));
     let choice = choose(&g, Pass::Forward, machine, None).unwrap();
-    assert_eq!((choice.algorithm, choice.refusals.len()), ("direct", 1));
+    assert_eq!((choice.algorithm, choice.refusals.len()), ("direct", 4));
+    assert!(why("winograd").contains("one group"));
 }
 
 fn geometries() -> impl Strategy<Value = Geometry> {

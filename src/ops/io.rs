@@ -182,7 +182,7 @@ pub struct Binding {
 /// What a step works on, by the names of the formulas. All slices hold the whole batch, NHWC.
 pub struct Io<'a> {
     /// The threads.
-    pub team: Team,
+    pub team: Team<'a>,
     /// The op's random stream at this step: the same in forward and backward.
     pub rng: Rng,
     memory: &'a Memory,
@@ -191,7 +191,7 @@ pub struct Io<'a> {
 
 impl<'a> Io<'a> {
     /// Lends the buffers of `binding`.
-    pub fn new(memory: &'a Memory, binding: &'a Binding, team: Team, rng: Rng) -> Self {
+    pub fn new(memory: &'a Memory, binding: &'a Binding, team: Team<'a>, rng: Rng) -> Self {
         Self { team, rng, memory, binding }
     }
 
