@@ -9,8 +9,9 @@
 //!
 //! The gradient to the input is the same with the kernel turned, over `dy`.
 
+use super::line::Line;
 use crate::conv::vector::{Lanes, Register, Vector};
-use crate::conv::{Axis, Finish, Geometry, Kernel, Machine, Pass, Work};
+use crate::conv::{Finish, Geometry, Kernel, Machine, Pass, Work};
 use crate::parallel::Team;
 use crate::simd::{Isa, stamp};
 
@@ -20,57 +21,6 @@ const LOW: usize = 4;
 // Rows of a piece at most, and pieces at least where there are enough rows.
 const ROWS: usize = 8;
 const PIECES: usize = 16;
-
-/// One axis of a window, as this walk sees it.
-#[derive(Debug, Clone, Copy)]
-struct Line {
-    source: usize,
-    output: usize,
-    kernel: usize,
-    stride: usize,
-    dilation: usize,
-    before: isize,
-}
-
-impl Line {
-    fn new(axis: &Axis, pass: Pass) -> Self {
-        let Axis { kernel, dilation, .. } = *axis;
-        let before = axis.before as isize;
-        match pass {
-            Pass::BackwardInput => Self {
-                source: axis.output,
-                output: axis.input,
-                kernel,
-                stride: 1,
-                dilation,
-                before: ((kernel - 1) * dilation) as isize - before,
-            },
-            _ => Self { source: axis.input, output: axis.output, kernel, stride: axis.stride, dilation, before },
-        }
-    }
-
-    // The place of the source that output `o` meets at kernel element `k`; in the padding below 0 or beyond the end.
-    #[inline(always)]
-    fn at(&self, o: usize, k: usize) -> isize {
-        (o * self.stride + k * self.dilation) as isize - self.before
-    }
-
-    // The outputs whose windows meet no padding.
-    #[inline(always)]
-    fn inside(&self) -> [usize; 2] {
-        let reach = ((self.kernel - 1) * self.dilation) as isize;
-        // The last start of a window that ends inside the source.
-        let last = self.source as isize - 1 - reach + self.before;
-        let start = self.before.max(0).cast_unsigned().div_ceil(self.stride).min(self.output);
-        let end = if last < 0 { 0 } else { last.cast_unsigned() / self.stride + 1 };
-        [start, end.clamp(start, self.output)]
-    }
-
-    #[inline(always)]
-    fn real(&self, at: isize) -> bool {
-        at >= 0 && at < self.source as isize
-    }
-}
 
 /// See the head of this file.
 pub(super) struct Rows {
