@@ -37,6 +37,23 @@ fn branches() -> Result<Graph> {
     Ok(g)
 }
 
+/// Pools behind ReLUs: two that apply the ReLU's gradient in passing, one whose input another layer reads too.
+fn pooled() -> Result<Graph> {
+    let mut g = Graph::new("pooled");
+    let x = g.input([6, 6, 2])?;
+    let first = g.add_named("first", Conv2D::new(6, 2).activation(Activation::Relu), &[x])?;
+    let half = g.add(Pool2D::max(2), &[first])?;
+    let second =
+        g.add_named("second", Conv2D::new(5, 3).padding(Padding::Same).activation(Activation::Relu6), &[half])?;
+    let lowest = g.add(Pool2D::min(3).stride(1).padding(Padding::Same), &[second])?;
+    let third = g.add_named("third", Conv2D::new(4, 1).activation(Activation::Relu), &[lowest])?;
+    let quarter = g.add(Pool2D::max(2), &[third])?;
+    let (flat, mean) = (g.add(Flatten::new(), &[quarter])?, g.add(GlobalPool::average(), &[third])?);
+    let both = g.add(Concat::new(), &[flat, mean])?;
+    g.add(Dense::new(3), &[both])?;
+    Ok(g)
+}
+
 /// Two heads: one on a side branch, and one whose softmax is read by the rest of the network.
 fn heads() -> Result<Graph> {
     let mut g = Graph::new("heads");
@@ -120,6 +137,7 @@ fn values(graph: &Graph, weights: &[Vec<f64>], x: &[f64]) -> Vec<Vec<f64>> {
 fn gradients_of_networks_with_branches_are_those_of_their_formula() {
     gradients_are_those_of_the_formula(branches().unwrap());
     gradients_are_those_of_the_formula(residual().unwrap());
+    gradients_are_those_of_the_formula(pooled().unwrap());
 }
 
 fn gradients_are_those_of_the_formula(graph: Graph) {
@@ -177,6 +195,17 @@ fn loss_by_formula(graph: &Graph, weights: &[Vec<f64>], x: &[f64], labels: &[u32
 
 /// What a trainer minimises, and the gradient of each weight, with auxiliary heads (E26).
 #[test]
+fn a_pool_alone_behind_a_relu_applies_its_gradient() {
+    let model = Model::new(pooled().unwrap(), 0).unwrap();
+    let mut session = Session::new(&model, Machine::default()).unwrap();
+    let x = vec![0.5; BATCH * model.graph().input_shape().unwrap().len()];
+    session.train(&x, TrainAt { batch: BATCH, strip_head: true, rng: Rng::new(0) }, |_| ()).unwrap();
+    let report = session.plan().report().to_string();
+    let applies = |layer: &str| report.contains(&format!("of '{layer}' in passing"));
+    assert!(applies("first") && applies("second") && !applies("third"), "{report}");
+}
+
+#[test]
 fn gradients_with_heads_are_those_of_the_weighted_losses() {
     let model = Model::new(heads().unwrap(), 5).unwrap();
     let mut rng = Rng::new(6);
@@ -209,7 +238,7 @@ fn gradients_with_heads_are_those_of_the_weighted_losses() {
 
 fn small_networks() -> Vec<Graph> {
     let small = zoo::entries().iter().filter(|e| e.family.contains("MNIST"));
-    let own = [branches().unwrap(), heads().unwrap(), residual().unwrap()];
+    let own = [branches, heads, residual, pooled].map(|network| network().unwrap());
     small.map(|e| zoo::recipe(e.name).unwrap().graph).chain(own).collect()
 }
 

@@ -76,6 +76,39 @@ fn chunk_body<const FMA: bool, const LANES: usize>(dy: &mut [f32], y: &[f32], su
 
 #[inline(always)]
 fn add_columns(dy: &[f32], sums: &mut [f32]) {
+    match sums.len() {
+        4 => totals::<4, 1>(dy, sums),
+        5..8 => totals::<4, 2>(dy, sums),
+        8 => totals::<8, 1>(dy, sums),
+        9..16 => totals::<8, 2>(dy, sums),
+        16 => totals::<16, 1>(dy, sums),
+        17..33 => totals::<16, 2>(dy, sums),
+        33..49 => totals::<16, 3>(dy, sums),
+        49..65 => totals::<16, 4>(dy, sums),
+        _ => totals_in_memory(dy, sums),
+    }
+}
+
+#[inline(always)]
+fn totals<const B: usize, const N: usize>(dy: &[f32], sums: &mut [f32]) {
+    let channels = sums.len();
+    let starts: [usize; N] = std::array::from_fn(|i| (i * B).min(channels - B));
+    let mut total = [[0.0; B]; N];
+    for pixel in dy.chunks_exact(channels) {
+        for i in 0..N {
+            let dy = load::<B>(pixel, starts[i]);
+            for l in 0..B {
+                total[i][l] += dy[l];
+            }
+        }
+    }
+    for (start, total) in starts.iter().zip(&total) {
+        sums[*start..][..B].copy_from_slice(total);
+    }
+}
+
+#[inline(always)]
+fn totals_in_memory(dy: &[f32], sums: &mut [f32]) {
     sums.fill(0.0);
     for pixel in dy.chunks_exact(sums.len()) {
         sums.iter_mut().zip(pixel).for_each(|(sum, dy)| *sum += dy);

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::ops::pair::{self, Pair};
 use crate::ops::pieces::{only, rows_per_piece, with_step};
 use crate::ops::sliding::{Line, Sliding, average_row, max_row, min_row, share_rows, winner_rows};
-use crate::ops::{Compiled, Ctx, Io, Mode, Rule, Step, Twin};
+use crate::ops::{Activation, Compiled, Ctx, Fuses, Io, Mode, Rule, Step, Twin};
 use crate::tensor::Shape;
 
 /// What a pool takes of a window.
@@ -202,6 +202,10 @@ impl Rule for Pool2D {
         Ok(Pooling::compile(self.kind, sliding, ctx))
     }
 
+    fn fuses(&self, _x: &[Shape], mode: Mode) -> Fuses {
+        Pooling::fuses(self.kind, mode)
+    }
+
     fn twin(&self, t: &Twin<'_>) -> Vec<f64> {
         let [h, w, c] = t.shapes[0].hwc().expect("checked by `shape`");
         let [v, u] = self.geometry().axes(h, w).expect("checked by `shape`");
@@ -242,8 +246,19 @@ pub(crate) struct Pooling {
 }
 
 impl Pooling {
+    /// What a pool can do in passing: an input that no window chose has no gradient anyway, so a winner at which a
+    /// ReLU is flat can be treated as if none had.
+    pub(crate) fn fuses(kind: PoolKind, mode: Mode) -> Fuses {
+        Fuses { masks: mode == Mode::Train && kind != PoolKind::Average, ..Fuses::default() }
+    }
+
     pub(crate) fn compile(kind: PoolKind, sliding: Sliding, ctx: &Ctx<'_>) -> Compiled {
         let tracks = ctx.mode == Mode::Train && kind != PoolKind::Average;
+        let sliding = match ctx.fusion.masks {
+            Activation::Relu => sliding.behind_relu(f32::NAN),
+            Activation::Relu6 => sliding.behind_relu(6.0),
+            _ => sliding,
+        };
         let saved = if tracks { vec![ctx.batch * ctx.y.len()] } else { Vec::new() };
         Compiled { saved, ..with_step(Box::new(Self::new(kind, sliding, ctx, tracks))) }
     }
@@ -472,6 +487,51 @@ mod tests {
                     assert_eq!(dx[row * 7 * c..][..6 * c], dwhole[row * 7 * c..][..6 * c], "{c} channels");
                 }
                 assert!(dx[4 * 7 * c..].iter().all(|dx| *dx == 0.0), "a row that no window sees");
+            }
+        }
+    }
+
+    // A pool behind a ReLU, whose gradient it applies.
+    #[derive(Debug)]
+    struct Behind(Pool2D, Activation);
+
+    impl Rule for Behind {
+        fn class(&self) -> &'static str {
+            "Behind"
+        }
+        fn shape(&self, x: &[Shape]) -> Result<Shape> {
+            self.0.shape(x)
+        }
+        fn mul_adds(&self, x: &[Shape], y: Shape) -> u64 {
+            self.0.mul_adds(x, y)
+        }
+        fn compile(&self, ctx: &Ctx<'_>) -> Result<Compiled> {
+            let fusion = crate::ops::Fusion { masks: self.1, ..ctx.fusion };
+            self.0.compile(&Ctx { fusion, ..*ctx })
+        }
+        fn twin(&self, t: &Twin<'_>) -> Vec<f64> {
+            self.0.twin(t)
+        }
+    }
+
+    #[test]
+    fn behind_a_relu_the_gradient_is_that_before_it() {
+        use crate::conv::Fused;
+        let shape: Shape = [7, 9, 5].into();
+        let mut rng = crate::rng::Rng::new(3);
+        let input: Vec<f32> = (0..2 * shape.len()).map(|_| 8.0 * rng.normal() as f32).collect();
+        let pools =
+            [Pool2D::max(2), Pool2D::max(3).stride(2).padding(Padding::Same), Pool2D::min(2), Pool2D::max(2).stride(1)];
+        for pool in pools {
+            for (function, fused) in [(Activation::Relu, Fused::Relu), (Activation::Relu6, Fused::Relu6)] {
+                let x: Vec<f32> = input.iter().map(|x| fused.apply(*x)).collect();
+                let dy = (0..2 * pool.shape(&[shape]).unwrap().len()).map(|i| (i % 19) as f32 - 9.5).collect();
+                let numbers = Numbers { x: vec![x.clone()], w: vec![], dy };
+                let plain = run(&pool, &[shape], options(), &numbers).unwrap();
+                let behind = run(&Behind(pool.clone(), function), &[shape], options(), &numbers).unwrap();
+                let want: Vec<f32> = plain.dx[0].iter().zip(&x).map(|(dx, x)| fused.gradient(*dx, *x)).collect();
+                assert_eq!((behind.y, &behind.dx[0]), (plain.y, &want), "{pool:?} behind {function:?}");
+                assert!(want != plain.dx[0], "some winners are flat");
             }
         }
     }

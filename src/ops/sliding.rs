@@ -97,12 +97,33 @@ pub(crate) struct Sliding {
     channels: usize,
     /// The windows are 2x2, side by side.
     pairs: bool,
+    /// If set, a winner that is not above 0, or is this, gets no gradient.
+    live: Option<f32>,
 }
+
+// The place of a winner that gets no gradient.
+const NOWHERE: f32 = -1.0;
 
 impl Sliding {
     pub(crate) fn new(lines: [Line; 2], channels: usize) -> Self {
         let pairs = lines.iter().all(Line::pairs);
-        Self { lines, channels, pairs }
+        Self { lines, channels, pairs, live: None }
+    }
+
+    /// The same on the outputs of a ReLU, `y = min(max(x, 0), top)`: winners get the gradient to `x`, which is 0 for
+    /// those at an end of its range. A `top` of NaN stands for none.
+    pub(crate) fn behind_relu(mut self, top: f32) -> Self {
+        self.live = Some(top);
+        self
+    }
+
+    // The places of the winners `y` that get a gradient.
+    #[inline(always)]
+    fn living<const B: usize>(&self, y: [f32; B], place: [f32; B]) -> [f32; B] {
+        match self.live {
+            None => place,
+            Some(top) => blend(mask(|i| (y[i] > 0.0) & (y[i] != top)), place, [NOWHERE; B]),
+        }
     }
 
     /// Rows of the input that must stay in one piece of backward, counted from an image's first.
@@ -255,7 +276,7 @@ fn best<const B: usize, const MIN: bool, const TRACK: bool>(
             }
             y[ox * s.channels + c..][..B].copy_from_slice(&winner);
             if TRACK {
-                index[ox * s.channels + c..][..B].copy_from_slice(&place);
+                index[ox * s.channels + c..][..B].copy_from_slice(&s.living(winner, place));
             }
         }
     }
@@ -292,7 +313,7 @@ fn best_pairs<const B: usize, const MIN: bool, const TRACK: bool>(
             }
             y[at..][..B].copy_from_slice(&winner);
             if TRACK {
-                index[ox * c + at..][..B].copy_from_slice(&place);
+                index[ox * c + at..][..B].copy_from_slice(&s.living(winner, place));
             }
         }
     }
@@ -446,8 +467,8 @@ fn blocks<const B: usize>(channels: usize) -> impl Iterator<Item = usize> {
 #[inline(always)]
 fn mask<const B: usize>(yes: impl Fn(usize) -> bool) -> [u32; B] {
     let mut mask = [0; B];
-    for i in 0..B {
-        mask[i] = u32::from(yes(i)).wrapping_neg();
+    for (i, mask) in mask.iter_mut().enumerate() {
+        *mask = u32::from(yes(i)).wrapping_neg();
     }
     mask
 }

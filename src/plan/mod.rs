@@ -207,6 +207,8 @@ fn compile_acts(graph: &Graph, lowered: &Lowered, backs: &[Back], config: &PlanC
                 lines: &act.passing.lines,
                 residual: act.passing.residual,
                 activation: act.passing.activation,
+                masked: act.passing.masked,
+                masks: act.passing.masks,
             },
             prepare: config.mode == Mode::Infer && !config.keep,
         };
