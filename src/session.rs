@@ -149,6 +149,18 @@ impl Session {
         Ok(())
     }
 
+    /// As [`Session::infer`], and tells how long each act took.
+    ///
+    /// # Errors
+    /// The number of values does not agree with the input shape.
+    pub fn profile_inference(&mut self, x: &[f32], batch: usize) -> Result<Vec<Timing>> {
+        self.infer(x, batch)?;
+        let (pool, mut run) = self.running(x)?;
+        let times = pool.run(move |team| run.timed(team, Rng::new(0)));
+        let layer = |node: usize| self.graph.nodes()[node].name.clone();
+        Ok(times.into_iter().map(|(node, forward, backward)| Timing { layer: layer(node), forward, backward }).collect())
+    }
+
     /// What the head (softmax or sigmoid) was applied to in the last run; the output itself if there is no head.
     pub fn logits(&self) -> Ref<'_, [f32]> {
         self.memory.get(self.last().ends[0].logits)

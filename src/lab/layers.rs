@@ -1,9 +1,12 @@
-//! The convolutions of a network, as geometries.
+//! The layers of a network: the convolutions among them as geometries, and what each act of a plan costs.
 
+use super::Cost;
+use super::floor::bytes;
 use crate::conv::Geometry;
 use crate::error::Result;
 use crate::graph::{Graph, Node};
 use crate::ops::Op;
+use crate::plan::LineWork;
 use crate::tensor::Shape;
 
 /// A geometry and the layers of a network that have it.
@@ -58,6 +61,22 @@ fn of_node(graph: &Graph, node: &Node, n: usize) -> Result<Vec<Geometry>> {
     })
 }
 
+/// What an act of a plan costs for a batch: forward, and backward.
+///
+/// ```text
+/// forward    x and the parameters are read, y is written
+/// backward   dy is read; for dx, w is read and dx written; for dw, x is read and dw written
+/// ```
+///
+/// Each gradient takes as many multiply-adds as the forward pass.
+pub fn costs(work: &LineWork, batch: usize) -> [Cost; 2] {
+    let LineWork { mul_adds, reads, writes, params, dx, dw } = *work;
+    let (n, gradients) = (batch as u64, usize::from(dx) + usize::from(dw));
+    let forward = Cost { mul_adds: n * mul_adds, bytes: bytes(batch * (reads + writes) + params) };
+    let moved = batch * (writes * gradients.min(1) + reads * gradients) + params * gradients;
+    [forward, Cost { mul_adds: n * mul_adds * gradients as u64, bytes: bytes(moved) }]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +93,18 @@ mod tests {
         assert_eq!(of("n8 h56 w56 ic64 oc128 k3 s2 p1"), Some(1));
         let mul_adds: u64 = all.iter().map(|o| o.geometry.mul_adds() * o.layers.len() as u64).sum();
         assert!(mul_adds <= 8 * graph.mul_adds() && mul_adds as f64 > 0.98 * 8.0 * graph.mul_adds() as f64);
+    }
+
+    #[test]
+    fn an_act_costs_what_it_reads_and_writes() {
+        // 10 numbers to 20 through 200 weights.
+        let work = LineWork { mul_adds: 200, reads: 10, writes: 20, params: 200, dx: true, dw: true };
+        let [forward, backward] = costs(&work, 8);
+        assert_eq!(forward, Cost { mul_adds: 1600, bytes: 4 * (8 * 30 + 200) });
+        // dy once; w read and dx written; x read and dw written.
+        assert_eq!(backward, Cost { mul_adds: 3200, bytes: 4 * (8 * (20 + 10 + 10) + 200 + 200) });
+        let first = costs(&LineWork { dx: false, ..work }, 8)[1];
+        assert_eq!(first, Cost { mul_adds: 1600, bytes: 4 * (8 * (20 + 10) + 200) });
+        assert_eq!(costs(&LineWork { dx: false, dw: false, ..work }, 8)[1], Cost::default());
     }
 }

@@ -21,7 +21,7 @@ mod speed;
 
 pub use floor::{Cost, Floor, Limit};
 pub use laboratory::{Experiment, Laboratory, Measured, Outcome, Settings, Trial, algorithms};
-pub use layers::{Occurrence, geometries};
+pub use layers::{Occurrence, costs, geometries};
 pub use movement::{Level, Movement, Stage};
 pub use picture::draw;
 pub use sample::Samples;

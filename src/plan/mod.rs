@@ -26,7 +26,7 @@ use lower::{Ask, End, Lowered};
 use memory::Place;
 use requests::{Requests, Schedule};
 
-pub use report::{Line, Report};
+pub use report::{Line, LineWork, Report};
 
 /// What a plan is compiled for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -231,7 +231,7 @@ impl Draft<'_> {
             (0..self.compiled.len()).map(|i| self.binding(i, &requests, &slot, scratch)).collect();
         let backward =
             self.backs.iter().enumerate().map(|(j, back)| self.planned_back(j, back, &requests, &slot)).collect();
-        let report = Report::new(self.graph, &self.lowered, &self.compiled, &buffers);
+        let report = Report::new(self.graph, &self.lowered, &self.compiled, &self.backs, &buffers);
         let memory = self.memory(&buffers, memory::peak(&requests.all));
         let lane = |lane: usize| slot(requests.lanes[lane]);
         let kept = |lane: &Option<usize>| lane.filter(|_| self.config.keep).map(|l| slot(requests.lanes[l]));

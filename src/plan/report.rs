@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use super::lower::Lowered;
+use super::adjoint::Back;
+use super::lower::{Act, Lowered};
 use crate::graph::Graph;
 use crate::ops::Compiled;
+use crate::tensor::Shape;
 
 /// What a plan decided.
 #[derive(Debug, Clone, Default)]
@@ -24,17 +26,58 @@ pub struct Line {
     pub class: &'static str,
     /// What was chosen and why.
     pub notes: Vec<String>,
+    /// The shape of its output.
+    pub shape: Shape,
+    /// What it takes, for one sample.
+    pub work: LineWork,
+}
+
+/// What an act takes, for one sample.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LineWork {
+    /// Multiply-adds of the forward pass.
+    pub mul_adds: u64,
+    /// Numbers that it reads, those of all inputs together.
+    pub reads: usize,
+    /// Numbers that it writes.
+    pub writes: usize,
+    /// Its parameters, which all samples share.
+    pub params: usize,
+    /// Whether it computes a gradient to an input.
+    pub dx: bool,
+    /// Whether it computes a gradient to its parameters.
+    pub dw: bool,
 }
 
 impl Report {
-    pub(super) fn new(graph: &Graph, lowered: &Lowered, compiled: &[Compiled], buffers: &[usize]) -> Self {
-        let line = |(act, compiled): (&super::lower::Act, &Compiled)| Line {
+    pub(super) fn new(
+        graph: &Graph,
+        lowered: &Lowered,
+        compiled: &[Compiled],
+        backs: &[Back],
+        buffers: &[usize],
+    ) -> Self {
+        let line = |(i, (act, compiled)): (usize, (&Act, &Compiled))| Line {
             layer: graph.nodes()[act.node].name.clone(),
             class: act.op.rule().class(),
             notes: compiled.notes.clone(),
+            shape: act.shape,
+            work: work(graph, lowered, act, backs.iter().find(|back| back.act == i)),
         };
-        let lines = lowered.acts.iter().zip(compiled).map(line).collect();
+        let lines = lowered.acts.iter().zip(compiled).enumerate().map(line).collect();
         Self { lines, bytes: buffers.iter().sum::<usize>() * size_of::<f32>() }
+    }
+}
+
+fn work(graph: &Graph, lowered: &Lowered, act: &Act, back: Option<&Back>) -> LineWork {
+    let specs = if act.has_params { graph.params(&graph.nodes()[act.node]) } else { Vec::new() };
+    LineWork {
+        mul_adds: act.op.rule().mul_adds(&act.shapes, act.shape),
+        reads: act.x.iter().map(|lane| lowered.lanes[*lane].len).sum(),
+        writes: lowered.lanes[act.y].len,
+        params: specs.iter().map(|p| p.len()).sum(),
+        dx: back.is_some_and(|back| back.dx.iter().any(Option::is_some)),
+        dw: back.is_some() && specs.iter().any(|p| p.trainable),
     }
 }
 
