@@ -25,6 +25,7 @@ use crate::simd::Isa;
 const PACKED: usize = 4 << 20;
 
 /// Columns of the output that a tile computes at once.
+#[derive(Debug, Clone)]
 pub(super) struct Column {
     /// The shape of the tile.
     pub kind: Kind,

@@ -35,6 +35,8 @@ mod problem;
 pub mod reference;
 mod sweep;
 mod tile;
+mod vector;
+mod winograd;
 
 use std::fmt;
 
@@ -167,7 +169,8 @@ pub trait Kernel: Send + Sync {
 type Accept = fn(&Geometry, Pass, Machine) -> Result<Box<dyn Kernel>, String>;
 
 /// The algorithms, the preferred first; adding one is adding a line.
-const ALGORITHMS: [(&str, Accept); 4] = [
+const ALGORITHMS: [(&str, Accept); 5] = [
+    ("winograd", winograd::accept),
     ("depthwise", depthwise::accept),
     ("direct", direct::accept),
     ("lowered", lowered::accept),
@@ -175,7 +178,7 @@ const ALGORITHMS: [(&str, Accept); 4] = [
 ];
 
 /// The names of the algorithms, the preferred first.
-pub fn algorithms() -> [&'static str; 4] {
+pub fn algorithms() -> [&'static str; 5] {
     ALGORITHMS.map(|(name, _)| name)
 }
 

@@ -21,10 +21,8 @@
 //! Reads are not checked one by one, since an index that the compiler cannot bound keeps the sums out of the
 //! registers (5 instead of 230 GFLOP/s). [`Job::check`] bounds them all before the loop.
 
-mod vector;
-
+use super::vector::{Lanes, Register, Vector};
 use crate::simd::{Isa, Level, stamp};
-use vector::{Lanes, Register, Vector};
 
 /// What happens to a finished sum before it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -49,6 +47,18 @@ impl Fused {
             Self::Relu => relu(x),
             Self::Relu6 => relu6(x),
             Self::LeakyRelu(slope) => leaky(slope, x),
+        }
+    }
+
+    /// The function on a vector; NaN stays NaN.
+    #[inline(always)]
+    pub(crate) fn apply_vector<T: Vector>(self, x: T) -> T {
+        let zero = T::splat(0.0);
+        match self {
+            Self::Linear => x,
+            Self::Relu => zero.max(x),
+            Self::Relu6 => T::splat(6.0).min(zero.max(x)),
+            Self::LeakyRelu(slope) => T::splat(slope).mul_add(zero.min(x), zero.max(x)),
         }
     }
 
@@ -318,16 +328,22 @@ where
         let acc = match (job.accumulate, whole) {
             (false, _) => acc,
             (true, true) => load::<_, LANES, P, V>(job.out, job.out_shift, rows),
-            (true, false) => load_part::<_, LANES, P, V>(&job.out[job.out_shift..], job.width, rows),
+            (true, false) => load_part::<_, LANES, P, V>(job.out, (job.out_shift, job.width), rows),
         };
         let acc = reduce::<_, LANES, P, V, WIDE>(job, rows, acc);
         let acc = add_bias::<_, LANES, P, V>(job, acc);
         let acc = match (job.residual.is_empty(), whole) {
             (true, _) => acc,
             (false, true) => sum(acc, load::<_, LANES, P, V>(job.residual, job.out_shift, rows)),
-            (false, false) => sum(acc, load_part::<_, LANES, P, V>(&job.residual[job.out_shift..], job.width, rows)),
+            (false, false) => sum(acc, load_part::<_, LANES, P, V>(job.residual, (job.out_shift, job.width), rows)),
         };
-        let acc = activate(job.fused, acc);
+        // The choice is made once for a tile, not for each vector.
+        let acc = match job.fused {
+            Fused::Linear => acc,
+            Fused::Relu => map(acc, |x| Fused::Relu.apply_vector(x)),
+            Fused::Relu6 => map(acc, |x| Fused::Relu6.apply_vector(x)),
+            Fused::LeakyRelu(slope) => map(acc, |x| Fused::LeakyRelu(slope).apply_vector(x)),
+        };
         if whole { store::<_, LANES, P, V>(job, rows, acc) } else { store_part::<_, LANES, P, V>(job, rows, acc) }
     }
 }
@@ -390,17 +406,6 @@ fn sum<T: Vector, const P: usize, const V: usize>(mut acc: Sums<T, P, V>, other:
 }
 
 #[inline(always)]
-fn activate<T: Vector, const P: usize, const V: usize>(fused: Fused, acc: Sums<T, P, V>) -> Sums<T, P, V> {
-    let zero = T::splat(0.0);
-    match fused {
-        Fused::Linear => acc,
-        Fused::Relu => map(acc, |x| zero.max(x)),
-        Fused::Relu6 => map(acc, |x| T::splat(6.0).min(zero.max(x))),
-        Fused::LeakyRelu(slope) => map(acc, |x| T::splat(slope).mul_add(zero.min(x), zero.max(x))),
-    }
-}
-
-#[inline(always)]
 fn map<T: Vector, const P: usize, const V: usize>(mut acc: Sums<T, P, V>, f: impl Fn(T) -> T) -> Sums<T, P, V> {
     for sums in &mut acc {
         for sum in sums {
@@ -438,35 +443,36 @@ fn store<T: Vector, const LANES: usize, const P: usize, const V: usize>(
     }
 }
 
-// As `load`, where fewer columns exist than the tile has.
+// As `load`, where only `width` columns exist.
 #[inline(always)]
 fn load_part<T: Vector, const LANES: usize, const P: usize, const V: usize>(
     from: &[f32],
-    width: usize,
+    (shift, width): (usize, usize),
     rows: &[Row; P],
 ) -> Sums<T, P, V> {
-    let mut padded = [[[0.0; LANES]; V]; P];
-    for (row, to) in rows.iter().zip(&mut padded) {
-        to.as_flattened_mut()[..width].copy_from_slice(&from[row.out as usize..][..width]);
-    }
-    // SAFETY: each array holds `LANES` numbers.
-    std::array::from_fn(|p| std::array::from_fn(|v| unsafe { T::read(padded[p][v].as_ptr()) }))
+    let from = from.as_ptr().wrapping_add(shift);
+    std::array::from_fn(|p| {
+        std::array::from_fn(|v| {
+            let live = width.saturating_sub(v * LANES).min(LANES);
+            // SAFETY: `Job::check` bounded where all rows write, which is `width` numbers each, in both slices.
+            unsafe { T::read_first(from.wrapping_add(rows[p].out as usize + v * LANES), live) }
+        })
+    })
 }
 
-// As `store`, where fewer columns exist than the tile has.
+// As `store`, where only `width` columns exist.
 #[inline(always)]
 fn store_part<T: Vector, const LANES: usize, const P: usize, const V: usize>(
     job: &mut Job<'_>,
     rows: &[Row; P],
     acc: Sums<T, P, V>,
 ) {
-    let mut padded = [[[0.0; LANES]; V]; P];
-    for (to, sum) in padded.as_flattened_mut().iter_mut().zip(acc.as_flattened()) {
-        // SAFETY: each array holds `LANES` numbers.
-        unsafe { sum.write(to.as_mut_ptr()) };
-    }
-    for (row, from) in rows.iter().zip(&padded) {
-        let to = &mut job.out[job.out_shift + row.out as usize..][..job.width];
-        to.copy_from_slice(&from.as_flattened()[..job.width]);
+    let out = job.out.as_mut_ptr().wrapping_add(job.out_shift);
+    for (row, sums) in rows.iter().zip(&acc) {
+        for (v, sum) in sums.iter().enumerate() {
+            let live = job.width.saturating_sub(v * LANES).min(LANES);
+            // SAFETY: `Job::check` bounded what all rows write, which is `width` numbers each.
+            unsafe { sum.write_first(out.wrapping_add(row.out as usize + v * LANES), live) };
+        }
     }
 }
