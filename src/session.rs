@@ -158,7 +158,10 @@ impl Session {
         let (pool, mut run) = self.running(x)?;
         let times = pool.run(move |team| run.timed(team, Rng::new(0)));
         let layer = |node: usize| self.graph.nodes()[node].name.clone();
-        Ok(times.into_iter().map(|(node, forward, backward)| Timing { layer: layer(node), forward, backward }).collect())
+        Ok(times
+            .into_iter()
+            .map(|(node, forward, backward)| Timing { layer: layer(node), forward, backward })
+            .collect())
     }
 
     /// What the head (softmax or sigmoid) was applied to in the last run; the output itself if there is no head.

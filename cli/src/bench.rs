@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use striate::conv::{Geometry, Pass};
 use striate::lab::{
-    Cost, Experiment, Floor, Laboratory, Measured, Movement, Occurrence, Outcome, Settings, Speed, Trial, draw, geometries,
+    Cost, Experiment, Floor, Laboratory, Measured, Movement, Occurrence, Outcome, Settings, Speed, Trial, draw,
+    geometries,
 };
 use striate::parallel::Pool;
 use striate::simd::Isa;
@@ -124,7 +125,8 @@ fn shapes(path: &Path, batch: Option<usize>) -> Result<Vec<Occurrence>> {
         if line.split('#').next().unwrap_or_default().trim().is_empty() {
             continue;
         }
-        let geometry: Geometry = line.parse().map_err(|e: Error| e.within(format_args!("{} line {}", path.display(), i + 1)))?;
+        let geometry: Geometry =
+            line.parse().map_err(|e: Error| e.within(format_args!("{} line {}", path.display(), i + 1)))?;
         all.push(alone(geometry, batch)?);
     }
     if all.is_empty() {
@@ -195,7 +197,9 @@ fn row(experiment: &Experiment, trial: &Trial, speed: &Speed) {
             let (peak, floor) = (100.0 * gflops / speed.peak, 100.0 * experiment.floor.ms() / median);
             let spread = format!("{} - {}", ms(*p10), ms(*p90));
             let (median, scratch) = (ms(*median), size(*scratch as u64));
-            say!("    {name:<12} {median:>10} {spread:>19} {gflops:>9.1} {peak:>5.0} % {floor:>5.0} % {scratch:>9} {error:>7.0e}");
+            say!(
+                "    {name:<12} {median:>10} {spread:>19} {gflops:>9.1} {peak:>5.0} % {floor:>5.0} % {scratch:>9} {error:>7.0e}"
+            );
         }
         Outcome::Refused(reason) => say!("    {name:<12} refuses: {reason}"),
         Outcome::LeftOut(reason) => say!("    {name:<12} not run: {reason}"),
@@ -203,8 +207,12 @@ fn row(experiment: &Experiment, trial: &Trial, speed: &Speed) {
 }
 
 fn legend() {
-    say!("\n* the engine's own choice. `of peak`: GFLOP/s by the multiply-adds of the formula. `floor`: the floor's share of the");
-    say!("median; fft and winograd do fewer multiply-adds than the formula and can pass 100 %. `error`: the largest, against f64,");
+    say!(
+        "\n* the engine's own choice. `of peak`: GFLOP/s by the multiply-adds of the formula. `floor`: the floor's share of the"
+    );
+    say!(
+        "median; fft and winograd do fewer multiply-adds than the formula and can pass 100 %. `error`: the largest, against f64,"
+    );
     say!("as a share of the largest output.");
 }
 
@@ -221,7 +229,13 @@ pub fn floor_words(floor: Floor) -> String {
 
 /// Milliseconds with three digits or more.
 pub fn ms(value: f64) -> String {
-    let digits = if value < 10.0 { 4 } else if value < 100.0 { 3 } else { 1 };
+    let digits = if value < 10.0 {
+        4
+    } else if value < 100.0 {
+        3
+    } else {
+        1
+    };
     format!("{value:.digits$}")
 }
 
@@ -254,8 +268,10 @@ pub fn floor_json(floor: Floor) -> Value {
 
 fn as_json(experiment: &Experiment, layer: &Occurrence) -> Value {
     let trial = |t: &Trial| match &t.outcome {
-        Outcome::Measured(m) => json!({ "algorithm": t.algorithm, "median_ms": m.median, "p10_ms": m.p10, "p90_ms": m.p90,
-            "runs": m.runs, "gflops": m.gflops(experiment.cost), "scratch_bytes": m.scratch, "error": m.error }),
+        Outcome::Measured(m) => {
+            json!({ "algorithm": t.algorithm, "median_ms": m.median, "p10_ms": m.p10, "p90_ms": m.p90,
+            "runs": m.runs, "gflops": m.gflops(experiment.cost), "scratch_bytes": m.scratch, "error": m.error })
+        }
         Outcome::Refused(reason) => json!({ "algorithm": t.algorithm, "refuses": reason }),
         Outcome::LeftOut(reason) => json!({ "algorithm": t.algorithm, "not_run": reason }),
     };

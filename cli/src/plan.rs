@@ -58,7 +58,8 @@ impl Planned {
         let pool = Pool::new(machine.threads)?;
         let machine = Machine { threads: pool.threads(), ..machine };
         let settings = || input::recipe(&args.model, &args.size.options()).ok().map(|recipe| recipe.train);
-        let own = || if args.train { settings().or_else(|| input::settings(model)).map_or(1, |s| s.batch_size) } else { 1 };
+        let own =
+            || if args.train { settings().or_else(|| input::settings(model)).map_or(1, |s| s.batch_size) } else { 1 };
         let batch = args.batch.map_or_else(own, usize::from);
         let mode = if args.train { Mode::Train } else { Mode::Infer };
         let Machine { threads, isa, algorithm } = machine.clone();
@@ -92,7 +93,8 @@ impl Planned {
             runs.push(if self.train { session.profile(&x, at)? } else { session.profile_inference(&x, self.batch)? });
         }
         // The first runs meet cold memory.
-        (runs.remove(0), steps.remove(0));
+        runs.remove(0);
+        steps.remove(0);
         let act = |i: usize| [median_of(&runs, i, |t| t.forward), median_of(&runs, i, |t| t.backward)];
         self.times = Some((0..runs[0].len()).map(act).collect());
         self.step = Some(median(steps));
@@ -116,7 +118,8 @@ impl Planned {
     }
 
     fn print(&self, model: &Model, acts: &[Act<'_>]) {
-        let threads = if self.machine.threads == 1 { "1 thread".into() } else { format!("{} threads", self.machine.threads) };
+        let threads =
+            if self.machine.threads == 1 { "1 thread".into() } else { format!("{} threads", self.machine.threads) };
         say!("{}: {} on {threads}, {}", model.graph().name(), self.what(), self.machine.isa);
         say!("{}\n", speed_words(&self.speed));
         header(self.train, self.times.is_some());
@@ -160,7 +163,8 @@ impl Planned {
         };
         let PlanMemory { weights, gradients, values, values_at_peak, scratch } = self.plan.memory();
         let total = total(acts);
-        let reads: Vec<Value> = self.speed.reads.iter().map(|(set, rate)| json!({ "bytes": set, "gb_s": rate })).collect();
+        let reads: Vec<Value> =
+            self.speed.reads.iter().map(|(set, rate)| json!({ "bytes": set, "gb_s": rate })).collect();
         json!({ "name": model.graph().name(), "mode": if self.train { "train" } else { "infer" }, "batch": self.batch,
             "threads": self.machine.threads, "isa": self.machine.isa.to_string(),
             "peak_gflops": self.speed.peak, "reads": reads, "acts": acts.iter().map(act).collect::<Vec<_>>(),
@@ -233,7 +237,8 @@ fn passing(line: &Line) -> String {
 }
 
 fn header(train: bool, timed: bool) {
-    let mut line = format!("{:<26} {:<18} {:<13} {:<14} {:>8} {:>8}", "layer", "op", "output", "algorithm", "mul-adds", "bytes");
+    let mut line =
+        format!("{:<26} {:<18} {:<13} {:<14} {:>8} {:>8}", "layer", "op", "output", "algorithm", "mul-adds", "bytes");
     for pass in passes(train) {
         line += &format!(" {:>11}", format!("{pass}floor"));
         if timed {

@@ -190,10 +190,12 @@ impl Spectral {
                     to.iter_mut().zip(values).for_each(|(to, v)| *to = *v);
                 };
                 let [xr, xi, minus_xr] = thirds(&mut a);
-                (gather(x, xr, 0), gather(x, xi, 1));
+                gather(x, xr, 0);
+                gather(x, xi, 1);
                 minus_xr.iter_mut().zip(&*xr).for_each(|(to, v)| *to = -v);
                 let (wr, wi) = b.split_at_mut(ic * oc);
-                (gather(w, wr, 0), gather(w, wi, 1));
+                gather(w, wr, 0);
+                gather(w, wi, 1);
                 let (re, im) = y.split_at_mut(n * oc);
                 // (xr + i xi) (wr - i wi)
                 product.run(Team::solo(), self.isa, [xr, wr], re);
@@ -248,7 +250,9 @@ impl Kernel for Spectral {
         self.transform_w(team, w, ws);
         self.multiply(team, [xs, ws], products);
         let products = &*products;
-        team.chunks(&mut out[..self.g.y_len()], self.g.h.output * self.g.w.output * oc, |n, y| self.invert(n, products, y));
+        team.chunks(&mut out[..self.g.y_len()], self.g.h.output * self.g.w.output * oc, |n, y| {
+            self.invert(n, products, y)
+        });
         for pixel in out.chunks_exact_mut(oc) {
             pixel.iter_mut().zip(finish.bias).for_each(|(y, b)| *y += b);
         }

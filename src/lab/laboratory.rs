@@ -157,7 +157,8 @@ impl Laboratory {
         let choice = choose(geometry, pass, self.machine(), None)?.algorithm;
         let cost = Cost::of(geometry);
         let data = Data::new(geometry, pass);
-        let mut trials: Vec<Prepared> = algorithms().into_iter().map(|name| self.prepare(&data, name, choice)).collect();
+        let mut trials: Vec<Prepared> =
+            algorithms().into_iter().map(|name| self.prepare(&data, name, choice)).collect();
         for _ in 0..ROUNDS {
             trials.iter_mut().for_each(|trial| self.round(&data, trial));
         }
@@ -346,7 +347,11 @@ mod tests {
         let lowered = lab(Some("lowered"));
         assert!(matches!(outcome(&lowered, "lowered"), Outcome::Measured(_)));
         assert!(matches!(outcome(&lowered, "reference"), Outcome::LeftOut(_)));
-        let error = Laboratory::new(Pool::new(1).unwrap(), Isa::best(), Settings { algorithm: Some("lowred".into()), ..Settings::default() });
+        let error = Laboratory::new(
+            Pool::new(1).unwrap(),
+            Isa::best(),
+            Settings { algorithm: Some("lowred".into()), ..Settings::default() },
+        );
         assert!(error.err().unwrap().to_string().contains("did you mean 'lowered'"));
     }
 

@@ -17,7 +17,7 @@ pub fn draw(movement: &Movement, floor: Option<Floor>) -> Picture {
     let levels = Level::ALL.map(|level| (level, movement.through(level)));
     let used = levels.iter().filter(|(_, bytes)| *bytes > 0).count() as f64;
     let height = HEAD + rows * ROW + 70.0 + used * BARS + 56.0;
-    let title = format!("What {} moves", movement.algorithm);
+    let title = format!("Data movement of the {} convolution", movement.algorithm);
     let mut scene = Scene::new(WIDTH, height, &title, describe(movement));
     scene.text(Text::new(&title).size(17.0).bold().at(MARGIN, 36.0));
     scene.text(Text::new(movement.geometry.to_string()).paint(Paint::Muted).at(MARGIN, 56.0));
@@ -26,7 +26,7 @@ pub fn draw(movement: &Movement, floor: Option<Floor>) -> Picture {
     for (i, stage) in movement.stages.iter().enumerate() {
         arrow(&mut scene, stage, i, HEAD + 40.0 + i as f64 * ROW);
     }
-    scene.text(Text::new(&movement.stays).paint(Paint::Muted).fit(WIDTH - 2.0 * MARGIN).at(MARGIN, end + 26.0));
+    scene.text(Text::new(&movement.stays).bold().fit(WIDTH - 2.0 * MARGIN).at(MARGIN, end + 26.0));
     bars(&mut scene, &levels, end + 52.0);
     if let Some(floor) = floor {
         scene.text(Text::new(floor_words(floor)).paint(Paint::Muted).at(MARGIN, height - 20.0));
@@ -77,8 +77,16 @@ fn arrow(scene: &mut Scene, stage: &Stage, index: usize, y: f64) {
     let paint = Paint::Series(index);
     let (tip, wing) = (thick + 7.0, thick / 2.0 + 5.0);
     scene.circle((from, y), thick / 2.0 + 2.0, paint, Stroke::new(Paint::Page, 1.0));
-    scene.line((from, y), (to - way * tip, y), Stroke::new(paint, thick));
-    scene.polygon(vec![(to, y), (to - way * tip, y - wing), (to - way * tip, y + wing)], paint);
+    if stage.from == stage.to {
+        // From the level and back to it.
+        let (out, down) = (from + 46.0, y + 14.0);
+        let path = vec![(from, y), (out, y), (out, down), (from + tip, down)];
+        scene.polyline(path, Stroke::new(paint, thick));
+        scene.polygon(vec![(from, down), (from + tip, down - wing), (from + tip, down + wing)], paint);
+    } else {
+        scene.line((from, y), (to - way * tip, y), Stroke::new(paint, thick));
+        scene.polygon(vec![(to, y), (to - way * tip, y - wing), (to - way * tip, y + wing)], paint);
+    }
     // The words stand over the arrow, as far to the left as they must to stay on the page.
     let label = Text::new(format!("{}. {}: {}", index + 1, stage.what, amount(stage.bytes))).fit(WIDTH - 2.0 * MARGIN);
     let middle = (from + to) / 2.0 - label.width() / 2.0;
@@ -127,7 +135,8 @@ mod tests {
     #[test]
     fn every_stage_is_named_and_nothing_leaves_the_page() {
         for name in crate::lab::algorithms() {
-            for text in ["n8 h224 w224 ic3 oc64 k7 s2 p3", "n1 h7 w7 ic512 oc512 k3 p1", "h14 w14 ic96 oc96 k3 p1 g96"] {
+            for text in ["n8 h224 w224 ic3 oc64 k7 s2 p3", "n1 h7 w7 ic512 oc512 k3 p1", "h14 w14 ic96 oc96 k3 p1 g96"]
+            {
                 let movement = Movement::of(&text.parse().unwrap(), name, Isa::best()).unwrap();
                 let picture = draw(&movement, Some(Floor { arithmetic: 0.5, memory: 1.25 }));
                 let scene = picture.scene();

@@ -53,7 +53,8 @@ fn forward(g: &Geometry, x: &[f32], w: &[f32], at: usize) -> f64 {
         for kw in 0..g.w.kernel {
             let pixel = g.h.input_at(oh, kh).zip(g.w.input_at(ow, kw));
             for c in 0..icg {
-                let x = pixel.map_or(g.pad_value, |(ih, iw)| x[((n * g.h.input + ih) * g.w.input + iw) * g.ic + first + c]);
+                let x =
+                    pixel.map_or(g.pad_value, |(ih, iw)| x[((n * g.h.input + ih) * g.w.input + iw) * g.ic + first + c]);
                 sum += f64::from(x) * f64::from(w[((kh * g.w.kernel + kw) * icg + c) * g.oc + oc]);
             }
         }
@@ -86,7 +87,8 @@ fn backward_weights(g: &Geometry, x: &[f32], dy: &[f32], at: usize) -> f64 {
         for oh in 0..g.h.output {
             for ow in 0..g.w.output {
                 let pixel = g.h.input_at(oh, kh).zip(g.w.input_at(ow, kw));
-                let x = pixel.map_or(g.pad_value, |(ih, iw)| x[((n * g.h.input + ih) * g.w.input + iw) * g.ic + channel]);
+                let x =
+                    pixel.map_or(g.pad_value, |(ih, iw)| x[((n * g.h.input + ih) * g.w.input + iw) * g.ic + channel]);
                 sum += f64::from(x) * f64::from(dy[((n * g.h.output + oh) * g.w.output + ow) * g.oc + oc]);
             }
         }
@@ -112,9 +114,12 @@ mod tests {
 
     #[test]
     fn single_outputs_are_those_of_the_plain_loops() {
-        for text in ["n2 h5 w6 ic4 oc6 k3x2 s2x1 p1,0,2,1 g2 v0.5", "n2 h7 w6 ic3 oc3 k3 psame d2", "n1 h4 w4 ic2 oc2 k1 g2"] {
+        for text in
+            ["n2 h5 w6 ic4 oc6 k3x2 s2x1 p1,0,2,1 g2 v0.5", "n2 h7 w6 ic3 oc3 k3 psame d2", "n1 h4 w4 ic2 oc2 k1 g2"]
+        {
             let g: Geometry = text.parse().unwrap();
-            let numbers = |len: usize, step: usize| (0..len).map(|i| (i * step % 23) as f32 / 8.0 - 1.0).collect::<Vec<_>>();
+            let numbers =
+                |len: usize, step: usize| (0..len).map(|i| (i * step % 23) as f32 / 8.0 - 1.0).collect::<Vec<_>>();
             let (x, w, dy) = (numbers(g.x_len(), 7), numbers(g.w_len(), 5), numbers(g.y_len(), 3));
             let wide = |v: &[f32]| v.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
             let (mut y, mut dx, mut dw) = (vec![0.0; g.y_len()], vec![0.0; g.x_len()], vec![0.0; g.w_len()]);

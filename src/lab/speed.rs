@@ -6,8 +6,8 @@ use std::time::Instant;
 use crate::parallel::{Pool, Team};
 use crate::simd::{Isa, mul_add, stamp};
 
-// Sums that run side by side; eight hide the latency of two units whose result takes four cycles.
-const CHAINS: usize = 10;
+// Room for what one thread computes: a vector of the widest instruction set.
+const OUT: usize = 16;
 const TURNS: usize = 20_000;
 const RUNS: usize = 60;
 // What each thread reads at a time, from a set that every first-level cache holds to one that none holds.
@@ -54,8 +54,11 @@ impl Speed {
 // GFLOP/s of all threads.
 fn peak(pool: &Pool, isa: Isa) -> f64 {
     let spin = spin(isa);
-    let flop = 2 * CHAINS * isa.lanes() * TURNS;
-    best(pool, flop, |out| spin(black_box(TURNS), out))
+    // One call tells how many sums its instance has.
+    let mut out = [0.0; OUT];
+    spin(0, &mut out);
+    let flop = 2.0 * f64::from(out.iter().sum::<f32>()) * TURNS as f64;
+    best(pool, flop, |_, out| spin(black_box(TURNS), out))
 }
 
 // GB/s of all threads, each reading a set of its own.
@@ -64,60 +67,64 @@ fn read(pool: &Pool, isa: Isa, set: usize) -> f64 {
     let data: Vec<Vec<f32>> = vec![vec![1.0; set / size_of::<f32>()]; pool.threads()];
     let turns = READ.div_ceil(set);
     let rate = |i: usize, out: &mut [f32]| (0..turns).for_each(|_| sum(black_box(&data[i]), out));
-    best_each(pool, turns * set, rate)
-}
-
-fn best(pool: &Pool, each: usize, work: impl Fn(&mut [f32]) + Sync) -> f64 {
-    best_each(pool, each, |_, out| work(out))
+    best(pool, (turns * set) as f64, rate)
 }
 
 // Billions a second of `each` for every thread, by the best of the runs.
-fn best_each(pool: &Pool, each: usize, work: impl Fn(usize, &mut [f32]) + Sync) -> f64 {
+fn best(pool: &Pool, each: f64, work: impl Fn(usize, &mut [f32]) + Sync) -> f64 {
     let threads = pool.threads();
-    let mut out = vec![0.0; threads];
+    let mut out = vec![0.0; OUT * threads];
     let mut run = |team: Team| {
         let start = Instant::now();
-        team.chunks(&mut out, 1, &work);
+        team.chunks(&mut out, OUT, &work);
         start.elapsed().as_secs_f64()
     };
     let seconds = (0..RUNS).map(|_| pool.run(&mut run)).fold(f64::MAX, f64::min);
     black_box(&out);
-    (each * threads) as f64 / seconds / 1e9
+    each * threads as f64 / seconds / 1e9
 }
 
 stamp! {
-    fn spin(turns: usize, out: &mut [f32]) = spin_body[FMA, LANES];
+    fn spin(turns: usize, out: &mut [f32]) = spin_body[FMA, LANES; avx512: 160; avx2: 80; neon: 64; baseline: 48];
 }
 
+// Flat arrays of as many sums as fit the registers: of all ways to write it, this one became vector code everywhere.
 #[inline(always)]
-fn spin_body<const FMA: bool, const LANES: usize>(turns: usize, out: &mut [f32]) {
-    let mut sums = [[1.0_f32; LANES]; CHAINS];
-    let (a, b) = (black_box([0.999_f32; LANES]), black_box([0.001_f32; LANES]));
+fn spin_body<const FMA: bool, const LANES: usize, const SUMS: usize>(turns: usize, out: &mut [f32]) {
+    let (a, b) = (black_box(1.0_f32), black_box(0.0_f32));
+    let mut sums = [1.0_f32; SUMS];
     for _ in 0..turns {
         for sum in &mut sums {
-            for l in 0..LANES {
-                sum[l] = mul_add::<FMA>(sum[l], a[l], b[l]);
-            }
+            *sum = mul_add::<FMA>(*sum, a, b);
         }
     }
-    out[0] = sums.as_flattened().iter().sum();
+    fold::<LANES>(&sums, out);
 }
 
 stamp! {
-    fn sum(data: &[f32], out: &mut [f32]) = sum_body[FMA, LANES];
+    fn sum(data: &[f32], out: &mut [f32]) = sum_body[FMA, LANES; avx512: 128; avx2: 64; neon: 64; baseline: 32];
 }
 
 #[inline(always)]
-fn sum_body<const FMA: bool, const LANES: usize>(data: &[f32], out: &mut [f32]) {
-    let mut sums = [[0.0_f32; LANES]; 8];
-    for block in data.as_chunks::<LANES>().0.as_chunks::<8>().0 {
-        for (sum, values) in sums.iter_mut().zip(block) {
-            for l in 0..LANES {
-                sum[l] += values[l];
-            }
+fn sum_body<const FMA: bool, const LANES: usize, const SUMS: usize>(data: &[f32], out: &mut [f32]) {
+    let mut sums = [0.0_f32; SUMS];
+    for block in data.as_chunks::<SUMS>().0 {
+        for (sum, value) in sums.iter_mut().zip(block) {
+            *sum += value;
         }
     }
-    out[0] = sums.as_flattened().iter().sum();
+    fold::<LANES>(&sums, out);
+}
+
+#[inline(always)]
+fn fold<const LANES: usize>(sums: &[f32], out: &mut [f32]) {
+    let mut total = [0.0; LANES];
+    for part in sums.as_chunks::<LANES>().0 {
+        for (total, value) in total.iter_mut().zip(part) {
+            *total += value;
+        }
+    }
+    out[..LANES].copy_from_slice(&total);
 }
 
 #[cfg(test)]
