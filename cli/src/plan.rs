@@ -63,7 +63,7 @@ impl Planned {
         let batch = args.batch.map_or_else(own, usize::from);
         let mode = if args.train { Mode::Train } else { Mode::Infer };
         let Machine { threads, isa, algorithm } = machine.clone();
-        let config = PlanConfig { batch, mode, strip_head: args.train, keep: false, isa, threads, algorithm };
+        let config = PlanConfig { batch, mode, strip_head: args.train, keep: false, recompute: true, isa, threads, algorithm };
         let plan = Plan::compile(model.graph(), config)?;
         let speed = Speed::measure(&pool, machine.isa);
         drop(pool);
@@ -126,11 +126,12 @@ impl Planned {
         acts.iter().for_each(|act| row(act, self.train));
         let total = total(acts);
         say!("\n{}; {}", cost_words(total.cost), floor_sum(total));
-        let PlanMemory { weights, gradients, values, values_at_peak, scratch } = self.plan.memory();
+        let PlanMemory { weights, gradients, ready, values, values_at_peak, scratch } = self.plan.memory();
         say!(
-            "Memory: weights {}, gradients {}, values {} (the least possible {}), scratch {}",
+            "Memory: weights {}, gradients {}, weights made ready {}, values {} (the least possible {}), scratch {}",
             size(weights as u64),
             size(gradients as u64),
+            size(ready as u64),
             size(values as u64),
             size(values_at_peak as u64),
             size(scratch as u64)
@@ -161,7 +162,7 @@ impl Planned {
             }
             json
         };
-        let PlanMemory { weights, gradients, values, values_at_peak, scratch } = self.plan.memory();
+        let PlanMemory { weights, gradients, ready, values, values_at_peak, scratch } = self.plan.memory();
         let total = total(acts);
         let reads: Vec<Value> =
             self.speed.reads.iter().map(|(set, rate)| json!({ "bytes": set, "gb_s": rate })).collect();
@@ -170,7 +171,7 @@ impl Planned {
             "peak_gflops": self.speed.peak, "reads": reads, "acts": acts.iter().map(act).collect::<Vec<_>>(),
             "mul_adds": total.cost.mul_adds, "bytes": total.cost.bytes, "floor_ms": total.floor,
             "estimate_ms": estimate(acts), "ms": self.step,
-            "memory": { "weights": weights, "gradients": gradients, "values": values, "values_at_peak": values_at_peak,
+            "memory": { "weights": weights, "gradients": gradients, "ready": ready, "values": values, "values_at_peak": values_at_peak,
                         "scratch": scratch } })
     }
 }

@@ -7,16 +7,20 @@
 //!         └ tile      the inner loop, in registers; the instance was chosen by `choose`
 //! ```
 //!
-//! The algorithms, the preferred first, each in a file of its own: depthwise (a channel meets its own filter), direct
+//! The algorithms, the preferred first, each in a file of its own: winograd (3x3, a quarter of the products), depthwise (a channel meets its own filter), pointwise (1x1: a
+//! matrix product, as of a dense layer), narrow
+//! (a gradient to few input channels), direct
 //! (register tiles on a padded strip), lowered (im2col and a matrix product) and the reference (plain loops), which is
 //! last and takes everything. Each may refuse a pass with a reason, which the plan's report keeps.
-//! A 1x1 convolution and a dense layer are direct ones whose input needs no padding: it is then read in place.
 //!
 //! # Algorithms
 //!
 //! | name | forward | gradient to the input | gradient to the weights |
 //! |---|---|---|---|
+//! | `winograd` | 3x3, stride 1, 16 channels or more | the same | the same |
 //! | `depthwise` | groups = ic = oc | the same | the same |
+//! | `pointwise` | 1x1, stride 1, one group | the same | |
+//! | `narrow` | | up to 8 input channels | |
 //! | `direct` | all | all | all |
 //! | `lowered` | one group | one group | one group |
 //! | `reference` | all | all | all |
@@ -25,12 +29,16 @@
 //! the same bits for any number of threads, and on all instruction sets that fuse multiply-adds.
 
 mod columns;
+mod cover;
 mod depthwise;
 mod direct;
 mod geometry;
 mod gradient;
+mod join;
 pub mod lowered;
 pub mod math;
+mod narrow;
+mod pointwise;
 mod problem;
 pub mod reference;
 mod sweep;
@@ -143,7 +151,8 @@ pub trait Kernel: Send + Sync {
 
     /// Numbers of the weights in the order in which they are read; 0 if it reads them as they are.
     ///
-    /// Who runs a kernel often with the same weights makes them ready once with [`Kernel::pack`].
+    /// Who runs a kernel often with the same weights makes them ready once with [`Kernel::pack`]. Kernels of one algorithm
+    /// whose geometries differ in the batch alone, and which have as many of these numbers, read them in the same order.
     fn packed(&self) -> usize {
         0
     }
@@ -169,16 +178,18 @@ pub trait Kernel: Send + Sync {
 type Accept = fn(&Geometry, Pass, Machine) -> Result<Box<dyn Kernel>, String>;
 
 /// The algorithms, the preferred first; adding one is adding a line.
-const ALGORITHMS: [(&str, Accept); 5] = [
+const ALGORITHMS: [(&str, Accept); 7] = [
     ("winograd", winograd::accept),
     ("depthwise", depthwise::accept),
+    ("pointwise", pointwise::accept),
+    ("narrow", narrow::accept),
     ("direct", direct::accept),
     ("lowered", lowered::accept),
     ("reference", reference::accept),
 ];
 
 /// The names of the algorithms, the preferred first.
-pub fn algorithms() -> [&'static str; 5] {
+pub fn algorithms() -> [&'static str; 7] {
     ALGORITHMS.map(|(name, _)| name)
 }
 
@@ -199,7 +210,7 @@ pub struct Choice {
 /// let g: Geometry = "h8 w8 ic3 oc4 k3 psame".parse()?;
 /// let machine = Machine { isa: striate::simd::Isa::best(), threads: 1 };
 /// let choice = choose(&g, Pass::Forward, machine, None)?;
-/// assert_eq!((choice.algorithm, choice.refusals[0].0), ("direct", "depthwise"));
+/// assert_eq!((choice.algorithm, choice.refusals[0].0), ("direct", "winograd"));
 /// # Ok::<(), striate::Error>(())
 /// ```
 ///

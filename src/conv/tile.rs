@@ -348,6 +348,9 @@ where
     }
 }
 
+// How many terms before its use a line of `b` is asked for.
+const AHEAD: usize = 32;
+
 #[inline(always)]
 fn reduce<T: Vector, const LANES: usize, const P: usize, const V: usize, const WIDE: bool>(
     job: &Job<'_>,
@@ -364,6 +367,10 @@ fn reduce<T: Vector, const LANES: usize, const P: usize, const V: usize, const W
         // SAFETY: `Job::check` bounded the reads of every row and term, of `b` as of `a`.
         unsafe {
             let columns: [T; V] = std::array::from_fn(|v| T::read(b.add(v * LANES)));
+            // Panels are read once each and from end to end, some of them from memory.
+            for v in 0..V {
+                T::prefetch(b.wrapping_add(AHEAD * V * LANES + v * LANES));
+            }
             for p in 0..P {
                 let from = a[p].add(at);
                 let value = if WIDE { T::read(from) } else { T::splat(*from) };

@@ -33,6 +33,9 @@ pub(crate) trait Vector: Copy {
     /// All of them lie in one slice that is lent to the caller alone, and they are at most as many as there are lanes.
     unsafe fn write_first(self, to: *mut f32, len: usize);
 
+    /// Asks for a cache line ahead of its use; any address will do.
+    fn prefetch(from: *const f32);
+
     /// `self * b + c`, rounded once where the instruction set can.
     fn mul_add(self, b: Self, c: Self) -> Self;
 
@@ -96,6 +99,11 @@ mod x86 {
                 unsafe fn write_first(self, to: *mut f32, len: usize) {
                     // SAFETY: as above.
                     unsafe { $store_first(self, to, len) }
+                }
+                #[inline(always)]
+                fn prefetch(from: *const f32) {
+                    // SAFETY: SSE is part of the base of x86-64, and a prefetch of any address is allowed.
+                    unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
                 }
                 #[inline(always)]
                 fn mul_add(self, b: Self, c: Self) -> Self {
@@ -290,6 +298,8 @@ mod arrays {
             // SAFETY: the caller's promise.
             unsafe { std::ptr::copy_nonoverlapping(self.as_ptr(), to, len) };
         }
+        #[inline(always)]
+        fn prefetch(_: *const f32) {}
         #[inline(always)]
         fn mul_add(self, b: Self, c: Self) -> Self {
             std::array::from_fn(|l| mul_add::<FUSED>(self[l], b[l], c[l]))

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::convolve::{must_fuse, params};
 use super::pair::{self, Pair};
 use super::pieces::only;
-use super::{Activation, Compiled, Conv2D, Ctx, Io, Mode, Needs, ParamSpec, Rule, Step, Twin};
+use super::{Activation, Compiled, Conv2D, Ctx, Fuses, Io, Mode, Needs, ParamSpec, Rule, Step, Twin};
 use crate::conv::{BiasGradient, Finish, Fused, Geometry, Kernel, Machine, Padding, Pass, Work, choose};
 use crate::error::{Error, Result};
 use crate::init::Init;
@@ -212,7 +212,7 @@ impl Rule for SeparableConv2D {
 
     fn compile(&self, ctx: &Ctx<'_>) -> Result<Compiled> {
         let [first, second] = self.geometries(ctx.batch, only(self.class(), ctx.x)?)?;
-        let fused = must_fuse(self.activation)?;
+        let fused = must_fuse(ctx.last(self.activation))?;
         let train = ctx.mode == Mode::Train;
         let (depthwise, mut notes) = Part::new("depthwise", &first, ctx, ctx.needs_dx.first() == Some(&true))?;
         let (pointwise, more) = Part::new("pointwise", &second, ctx, true)?;
@@ -225,7 +225,11 @@ impl Rule for SeparableConv2D {
         let step = Separable { depthwise, pointwise, columns, fused, bias: self.bias, train, between };
         let saved = if train { vec![between] } else { Vec::new() };
         let needs = Needs { x: train, y: train && fused != Fused::Linear };
-        Ok(Compiled { step: Box::new(step), needs, saved, work, notes })
+        Ok(Compiled { needs, saved, work, notes, ..Compiled::new(Box::new(step)) })
+    }
+
+    fn fuses(&self, _x: &[Shape], _mode: Mode) -> Fuses {
+        Fuses { activation: true, ..Fuses::default() }
     }
 
     fn twin(&self, t: &Twin<'_>) -> Vec<f64> {

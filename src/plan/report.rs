@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::adjoint::Back;
 use super::lower::{Act, Lowered};
+use super::requests::Requests;
 use crate::graph::Graph;
 use crate::ops::Compiled;
 use crate::tensor::Shape;
@@ -49,20 +50,29 @@ pub struct LineWork {
     pub dw: bool,
 }
 
+/// What a report is made of.
+pub(super) struct Made<'a> {
+    pub lowered: &'a Lowered,
+    pub compiled: &'a [Compiled],
+    pub backs: &'a [Back],
+    pub requests: &'a Requests,
+}
+
 impl Report {
-    pub(super) fn new(
-        graph: &Graph,
-        lowered: &Lowered,
-        compiled: &[Compiled],
-        backs: &[Back],
-        buffers: &[usize],
-    ) -> Self {
-        let line = |(i, (act, compiled)): (usize, (&Act, &Compiled))| Line {
-            layer: graph.nodes()[act.node].name.clone(),
-            class: act.op.rule().class(),
-            notes: compiled.notes.clone(),
-            shape: act.shape,
-            work: work(graph, lowered, act, backs.iter().find(|back| back.act == i)),
+    pub(super) fn new(graph: &Graph, made: &Made<'_>, buffers: &[usize]) -> Self {
+        let Made { lowered, compiled, backs, requests } = *made;
+        let line = |(i, (act, compiled)): (usize, (&Act, &Compiled))| {
+            let again = requests.again[act.y].map(|id| {
+                let bytes = requests.all[id].len * size_of::<f32>();
+                format!("its {:.1} MB are computed once more in backward, not kept", bytes as f64 / 1e6)
+            });
+            Line {
+                layer: graph.nodes()[act.node].name.clone(),
+                class: act.op.rule().class(),
+                notes: act.passing.notes.iter().chain(&compiled.notes).cloned().chain(again).collect(),
+                shape: act.shape,
+                work: work(graph, lowered, act, backs.iter().find(|back| back.act == i)),
+            }
         };
         let lines = lowered.acts.iter().zip(compiled).enumerate().map(line).collect();
         Self { lines, bytes: buffers.iter().sum::<usize>() * size_of::<f32>() }
@@ -70,7 +80,7 @@ impl Report {
 }
 
 fn work(graph: &Graph, lowered: &Lowered, act: &Act, back: Option<&Back>) -> LineWork {
-    let specs = if act.has_params { graph.params(&graph.nodes()[act.node]) } else { Vec::new() };
+    let specs: Vec<_> = act.owners().flat_map(|node| graph.params(&graph.nodes()[node])).collect();
     LineWork {
         mul_adds: act.op.rule().mul_adds(&act.shapes, act.shape),
         reads: act.x.iter().map(|lane| lowered.lanes[*lane].len).sum(),

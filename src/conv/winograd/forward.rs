@@ -13,9 +13,9 @@
 //!
 //! The transformed kernels stand in panels, `[panel][position][channel of the source][column]`.
 
-use super::Cover;
 use super::tiling::{Block, Positions, Tiling};
 use super::transform::{Gather, Kernels, POSITIONS, kernel, output};
+use crate::conv::cover::Cover;
 use crate::conv::direct::{Column, columns};
 use crate::conv::tile::{Fused, Job, Row, Terms};
 use crate::conv::{Finish, Geometry, Kernel, Machine, Pass, Work};
@@ -25,7 +25,7 @@ use crate::simd::Isa;
 // Numbers of a block's transformed input: with a panel's products it stays in the second-level cache.
 const BLOCK: usize = 96 << 10;
 // Pieces below which the panels share the work instead of the tiles.
-const PIECES: usize = 8;
+const PIECES: usize = 4;
 // Numbers of all transformed inputs and products, above which tiles are the pieces however few they are.
 const SPREAD: usize = 4 << 20;
 // Numbers of the transformed kernels that are made ready at a time, and stay in the last-level cache until they are
@@ -68,7 +68,8 @@ impl Forward {
         let columns = columns(1, source, out, isa);
         let width = columns.iter().map(|c| c.kind.vectors()).max().unwrap_or(1) * isa.lanes();
         let depth = source.next_multiple_of(isa.lanes());
-        let blocks = tiling.blocks((BLOCK / (POSITIONS * source)).max(14));
+        let most = (BLOCK / (POSITIONS * source)).min(tiling.count() / (2 * PIECES)).max(14);
+        let blocks = tiling.blocks(most);
         let all = tiling.count() * POSITIONS * (depth + out.next_multiple_of(WIDEST));
         let spread = blocks.len() < PIECES && out > WIDEST && all <= SPREAD;
         let blocks = if spread { tiling.blocks(tiling.tiles()[1]) } else { blocks };

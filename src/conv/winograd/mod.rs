@@ -26,9 +26,7 @@ mod tiling;
 mod transform;
 mod weights;
 
-use super::tile::{Kind, Row, Rows, TileFn};
 use super::{Geometry, Kernel, Machine, Pass};
-use crate::simd::Isa;
 
 // Channels on either side below which the transforms cost what the products save.
 const CHANNELS: usize = 16;
@@ -51,22 +49,4 @@ pub(super) fn accept(g: &Geometry, pass: Pass, machine: Machine) -> Result<Box<d
         Pass::BackwardWeights => Box::new(weights::Weights::new(g, machine)),
         _ => Box::new(forward::Forward::new(g, pass, machine)),
     })
-}
-
-/// The rows of a matrix product, covered by tall register tiles and, at the end, low ones.
-struct Cover {
-    parts: [(TileFn, Rows); 2],
-}
-
-impl Cover {
-    /// The cover of these rows that wastes the least.
-    fn new(vectors: usize, rows: &[Row], isa: Isa) -> Self {
-        let kinds = if vectors == 2 { [Kind::Double, Kind::DoubleLow] } else { [Kind::Single, Kind::SingleLow] };
-        let [high, low] = kinds.map(|kind| kind.height(isa));
-        let cost = |tall: &usize| tall * high + rows.len().saturating_sub(tall * high).next_multiple_of(low);
-        let tall = (0..=rows.len().div_ceil(high)).rev().min_by_key(cost).unwrap_or(0);
-        let (tall, rest) = rows.split_at((tall * high).min(rows.len()));
-        let part = |kind: Kind, rows: &[Row]| (kind.function(isa), Rows::new(rows.to_vec()));
-        Self { parts: [part(kinds[0], tall), part(kinds[1], rest)] }
-    }
 }

@@ -10,9 +10,9 @@
 
 use std::ops::Range;
 
-use super::Cover;
 use super::tiling::{Block, OUT, Positions, Tiling};
 use super::transform::{Kernels, POSITIONS, Spread, gradient, weights};
+use crate::conv::cover::Cover;
 use crate::conv::direct::{Column, columns};
 use crate::conv::tile::{Fused, Job, Row, Terms};
 use crate::conv::{Geometry, Kernel, Machine, Pass, Work};
