@@ -101,8 +101,8 @@ fn suite(asked: Asked) -> Outcome<()> {
     for work in chosen {
         eprintln!("{}", work.name());
         let sides = run::row(work, &asked.setting);
-        shown.merge(sides.clone());
-        results.merge(sides);
+        shown.merge(sides.clone(), true);
+        results.merge(sides, asked.setting.with_ours && asked.setting.with_peers);
         if asked.write {
             // After each row, so that a run that is stopped has not been for nothing.
             results.write(&path)?;

@@ -50,8 +50,12 @@ impl Results {
         Ok(std::fs::write(path, text + "\n")?)
     }
 
-    /// Puts new measurements in the place of those of the same row and side.
-    pub fn merge(&mut self, new: Vec<Side>) {
+    /// Puts new measurements in the place of old ones: of the same row and side, or of the `whole` row, so that only what
+    /// ran in turn is compared.
+    pub fn merge(&mut self, new: Vec<Side>, whole: bool) {
+        if whole {
+            self.sides.retain(|old| new.iter().all(|side| side.row != old.row));
+        }
         for side in new {
             self.sides.retain(|old| (&old.row, &old.peer, &old.variant) != (&side.row, &side.peer, &side.variant));
             self.sides.push(side);

@@ -337,13 +337,13 @@ mod tests {
 
     #[test]
     fn slow_loops_are_left_out_unless_they_are_asked_for() {
-        let g: Geometry = "n4 h28 w28 ic64 oc160 k3 psame".parse().unwrap();
+        let g: Geometry = "n8 h28 w28 ic64 oc160 k3 psame".parse().unwrap();
         let outcome = |lab: &Laboratory, name: &str| {
             let experiment = lab.run(&g, Pass::Forward).unwrap();
             experiment.trials.into_iter().find(|t| t.algorithm == name).unwrap().outcome
         };
-        let plain = lab(None);
-        assert!(matches!(outcome(&plain, "reference"), Outcome::Refused(_)) || g.mul_adds() as f64 <= PLAIN_RATE);
+        assert!(g.mul_adds() as f64 > PLAIN_RATE * PATIENCE);
+        assert!(matches!(outcome(&lab(None), "reference"), Outcome::LeftOut(_)));
         let lowered = lab(Some("lowered"));
         assert!(matches!(outcome(&lowered, "lowered"), Outcome::Measured(_)));
         assert!(matches!(outcome(&lowered, "reference"), Outcome::LeftOut(_)));

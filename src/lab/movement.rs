@@ -299,7 +299,7 @@ mod tests {
         assert_eq!(m.stages[1].bytes, 4 * 10 * 10 * 3 * 4);
         // 16 output channels are one panel: each of 256 pixels meets 27 terms.
         assert_eq!(m.stages[2].bytes, 4 * 8 * 8 * 27 * 4);
-        assert_eq!((m.stages[4].bytes, m.stages[4].to), (4 * 8 * 8 * 16 * 4, Level::L2));
+        assert_eq!((m.stages[4].bytes, m.stages[4].to), (4 * 8 * 8 * 16 * 4, Level::L1));
         let m = movement("n4 h8 w8 ic3 oc16 k3 p1", "lowered");
         assert_eq!(m.stages[0].bytes, 4 * 8 * 8 * 27 * 4);
         assert_eq!(m.through(Level::Registers), m.stages[1..].iter().map(|s| s.bytes).sum::<u64>());
