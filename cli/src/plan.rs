@@ -63,7 +63,8 @@ impl Planned {
         let batch = args.batch.map_or_else(own, usize::from);
         let mode = if args.train { Mode::Train } else { Mode::Infer };
         let Machine { threads, isa, algorithm } = machine.clone();
-        let config = PlanConfig { batch, mode, strip_head: args.train, keep: false, recompute: true, isa, threads, algorithm };
+        let config =
+            PlanConfig { batch, mode, strip_head: args.train, keep: false, recompute: true, isa, threads, algorithm };
         let plan = Plan::compile(model.graph(), config)?;
         let speed = Speed::measure(&pool, machine.isa);
         drop(pool);
