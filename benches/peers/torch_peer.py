@@ -162,7 +162,6 @@ def conv():
             y()
     common.measure(a, f"PyTorch {torch.__version__}", forward, passes="forward")
     common.measure(a, f"PyTorch {torch.__version__}", lambda: torch.autograd.grad(y(), [weights, b, x], dy), passes="all")
-    common.measure(a, f"PyTorch {torch.__version__}", lambda: torch.autograd.grad(y(), [weights, b], dy), passes="weights")
 
 
 TASKS = dict(train=train, infer=infer_onnx if "ort" in WORDS else infer, conv=conv)

@@ -118,7 +118,6 @@ fn take(sides: &mut Vec<Side>, work: Work, peer: &str, variant: &str, lines: Out
         let number = |key: &str| line[key].as_f64().unwrap_or(0.0);
         let row = match line["passes"].as_str() {
             Some(passes @ ("forward" | "all")) => format!("{} {passes}", work.name()),
-            Some("weights") => continue,
             _ => work.name(),
         };
         let variant =
