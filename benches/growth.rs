@@ -4,7 +4,7 @@
 //! cargo bench --bench growth -- [--write] [--seconds S]
 //! ```
 //!
-//! A 3x3 convolution (batch 8, image 56x56, 64 channels) and predictions by `keras-mnist`. A point that lies more than 1.3
+//! A 3x3 convolution, in batch, image side and channels, and predictions by `keras-mnist`, in batch. A point that lies more than 1.3
 //! times above the line between its neighbours is a cliff, and is listed. `--write` draws docs/growth.svg and .png.
 
 use std::path::Path;

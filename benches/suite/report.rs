@@ -241,8 +241,8 @@ were the best before. The plots of how cost grows are made by `cargo bench --ben
 
 ![Time for a multiply-add, as batch, image and channels grow](docs/growth.png)
 
-Time for a multiply-add of a 3x3 convolution as one size grows and the others stay (batch 8, image 56x56, 64 channels), and
-of a prediction by `keras-mnist`. A point more than 1.3 times above the line between its neighbours would be a cliff;
+Time for a multiply-add of a 3x3 convolution as one size grows and the others stay (batch: 56x56x64; image side: one image,
+64 channels; channels: 8 images of 28x28), and of a prediction by `keras-mnist`. A point more than 1.3 times above the line between its neighbours would be a cliff;
 `cargo bench --bench growth` lists them.
 ";
 
