@@ -5,6 +5,7 @@
 //! remedy and an exit code.
 
 mod args;
+mod bench;
 mod cache;
 mod check;
 mod completions;
@@ -17,6 +18,7 @@ mod input;
 mod job;
 mod list;
 mod out;
+mod plan;
 mod predict;
 mod progress;
 mod run_folder;
@@ -54,6 +56,8 @@ fn run(command: &Command) -> striate::Result<ExitCode> {
         Command::Predict(args) => predict::run(args),
         Command::Summary(args) => summary::run(args),
         Command::Check(args) => check::run(args),
+        Command::Bench(args) => bench::run(args),
+        Command::Plan(args) => plan::run(args),
         Command::Convert(args) => convert::run(args),
         Command::Diff(args) => return diff::run(args),
         Command::Fetch(args) => fetch::run(args),

@@ -26,9 +26,10 @@ use crate::simd::Isa;
 use adjoint::Back;
 use lower::{Act, Ask, End, Lowered};
 use memory::{Layout, Place};
+use report::Made;
 use requests::{Requests, Schedule};
 
-pub use report::{Line, Report};
+pub use report::{Line, LineWork, Report};
 
 /// What a plan is compiled for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -239,7 +240,8 @@ impl Draft<'_> {
 
         let bindings: Vec<Binding> = (0..self.compiled.len()).map(|i| places.forward(i)).collect();
         let backward = (0..self.backs.len()).map(|j| places.planned_back(j)).collect();
-        let report = Report::new(self.graph, &self.lowered, &self.compiled, &requests, &buffers);
+        let made = Made { lowered: &self.lowered, compiled: &self.compiled, backs: &self.backs, requests: &requests };
+        let report = Report::new(self.graph, &made, &buffers);
         let memory = self.memory(&buffers, ready_len, memory::peak(&requests.all));
         let kept = |lane: &Option<usize>| lane.filter(|_| self.config.keep).map(|l| places.lane(l));
         let end = |end: &End| PlannedEnd {
