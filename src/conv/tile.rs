@@ -76,7 +76,7 @@ impl Fused {
 
 #[inline(always)]
 fn relu(x: f32) -> f32 {
-    keep(!(x < 0.0), x)
+    keep((x >= 0.0) | x.is_nan(), x)
 }
 
 #[inline(always)]
@@ -332,7 +332,8 @@ where
 {
     job.check(LANES * V, WIDE);
     let whole = job.width == LANES * V;
-    let mut ahead = job.ahead.numbers.as_ptr();
+    // Never the address of an empty slice: asking for an address that does not exist costs a walk through page tables.
+    let mut ahead = if job.ahead.numbers.is_empty() { job.b.as_ptr() } else { job.ahead.numbers.as_ptr() };
     for first in (0..job.live).step_by(P) {
         // A tile at the end repeats the last row, whose sums are then written more than once.
         let all = &job.rows.rows[..job.live];

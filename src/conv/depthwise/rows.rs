@@ -155,38 +155,33 @@ fn tile<T: Vector, const K: usize, const P: usize, const INSIDE: bool, const WHO
         for kw in 0..width {
             let tap = kh * width + kw;
             let tap = if turned { height * width - 1 - tap } else { tap };
-            let w = unsafe { read::<T, WHOLE>(job.w.as_ptr().wrapping_add(tap * channels + c), live) };
+            // SAFETY: as above.
+            let w = unsafe { T::read_live::<WHOLE>(job.w.as_ptr().wrapping_add(tap * channels + c), live) };
             let start = h.at(first, kw);
             let from = line.wrapping_offset(start * channels as isize);
             for (p, sum) in sums.iter_mut().enumerate() {
                 if INSIDE || h.real(start + (p * h.stride) as isize) {
-                    *sum =
-                        unsafe { read::<T, WHOLE>(from.wrapping_add(p * h.stride * channels), live) }.mul_add(w, *sum);
+                    // SAFETY: as above.
+                    let x = unsafe { T::read_live::<WHOLE>(from.wrapping_add(p * h.stride * channels), live) };
+                    *sum = x.mul_add(w, *sum);
                 }
             }
         }
     }
     let mut bias = T::splat(0.0);
     if !job.finish.bias.is_empty() {
-        bias = unsafe { read::<T, WHOLE>(job.finish.bias.as_ptr().wrapping_add(c), live) };
+        // SAFETY: as above.
+        bias = unsafe { T::read_live::<WHOLE>(job.finish.bias.as_ptr().wrapping_add(c), live) };
     }
     for (p, sum) in sums.iter().enumerate() {
         let at = (first + p) * channels + c;
         let mut y = sum.add(bias);
         if !job.finish.residual.is_empty() {
-            y = y.add(unsafe { read::<T, WHOLE>(job.finish.residual.as_ptr().wrapping_add(at), live) });
+            // SAFETY: as above.
+            y = y.add(unsafe { T::read_live::<WHOLE>(job.finish.residual.as_ptr().wrapping_add(at), live) });
         }
         let (y, to) = (job.finish.fused.apply_vector(y), job.y.as_mut_ptr().wrapping_add(at));
         // SAFETY: as above.
-        unsafe { if WHOLE { y.write(to) } else { y.write_first(to, live) } };
+        unsafe { y.write_live::<WHOLE>(to, live) };
     }
-}
-
-// A function and not a closure: a closure is not always inlined, and outside of the instance it has no vectors.
-/// # Safety
-/// A whole vector, or `live` numbers of one, can be read.
-#[inline(always)]
-unsafe fn read<T: Vector, const WHOLE: bool>(from: *const f32, live: usize) -> T {
-    // SAFETY: the caller's promise.
-    unsafe { if WHOLE { T::read(from) } else { T::read_first(from, live) } }
 }
