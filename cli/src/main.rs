@@ -5,6 +5,7 @@
 //! remedy and an exit code.
 
 mod args;
+mod attribute;
 mod cache;
 mod check;
 mod completions;
@@ -16,6 +17,7 @@ mod fetch;
 mod input;
 mod job;
 mod list;
+mod look;
 mod out;
 mod predict;
 mod progress;
@@ -56,6 +58,7 @@ fn run(command: &Command) -> striate::Result<ExitCode> {
         Command::Check(args) => check::run(args),
         Command::Convert(args) => convert::run(args),
         Command::Diff(args) => return diff::run(args),
+        Command::Attribute(args) => attribute::run(args),
         Command::Fetch(args) => fetch::run(args),
         Command::Models(args) => list::models(args),
         Command::Data(args) => list::data(args),
