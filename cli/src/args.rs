@@ -1,8 +1,14 @@
 //! The arguments of every command, with the help that teaches them.
 
+mod look;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+pub use look::{
+    AttributeArgs, Blank, DeconvnetArgs, FeaturesArgs, FiltersArgs, InvertArgs, LookArgs, MaximiseArgs, UnitArgs,
+};
 
 const EXAMPLES: &str = "\
 Start here:
@@ -38,8 +44,21 @@ pub enum Command {
     Convert(ConvertArgs),
     /// Compare two models: the first layer that deviates, how much, and why
     Diff(DiffArgs),
+    /// Show the feature maps of each layer for an image, or what two line filters see in images
+    Features(FeaturesArgs),
+    /// Show the kernels of a layer, and what they were before training
+    Filters(FiltersArgs),
+    /// Take one unit apart: what it sees, its products, its sum, and the gradient that flows back
+    Unit(UnitArgs),
     /// Show which pixels an answer rests on, and whether to believe that
     Attribute(AttributeArgs),
+    /// Show what in an image drives the strongest channels of a layer
+    Deconvnet(DeconvnetArgs),
+    /// Restore an image from what each layer keeps of it
+    Invert(InvertArgs),
+    /// Make the image that a class or a channel answers to most
+    #[command(alias = "maximize")]
+    Maximise(MaximiseArgs),
     /// Download trained weights
     Fetch(FetchArgs),
     /// List the networks that the program knows
@@ -422,82 +441,4 @@ pub struct ListArgs {
 pub struct CompletionsArgs {
     /// The shell
     pub shell: clap_complete::Shell,
-}
-
-/// Options of every command that looks inside.
-#[derive(Debug, Args)]
-pub struct LookArgs {
-    /// The picture, as .svg or .png by its ending [default: the command's name, as PNG]
-    #[arg(long, short, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    /// Print the numbers as JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Never use the network
-    #[arg(long)]
-    pub offline: bool,
-    #[command(flatten)]
-    pub network: NetworkArgs,
-    #[command(flatten)]
-    pub machine: MachineArgs,
-    #[command(flatten)]
-    pub pixels: PixelArgs,
-}
-
-/// The brightness that stands for nothing.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-pub enum Blank {
-    Black,
-    Grey,
-    White,
-}
-
-const ATTRIBUTE_EXAMPLES: &str = "\
-Examples:
-  striate attribute runs/mnist-1 digit.png
-  striate attribute efficientnet-lite0 photo.jpg --method integrated-gradients --out why.svg
-  striate attribute efficientnet-lite0 photo.jpg --class 'tabby' --layer conv_head_act
-
-Methods: saliency, guided (back-propagation), integrated-gradients, smoothgrad, grad-cam, grad-cam++, occlusion.
-
-Each picture comes with a lie detector. The map is made again with fresh weights in the last layer, in half of the
-layers and in all: it should change. And the pixels that it marks are taken away, or given to an empty image, the
-highest first: the probability should fall (or rise) sooner than for the same map moved elsewhere.";
-
-#[derive(Debug, Args)]
-#[command(after_help = ATTRIBUTE_EXAMPLES)]
-pub struct AttributeArgs {
-    /// A model file of any format, a run folder, or a name from `striate fetch`
-    pub model: String,
-    /// A PNG or JPEG file, or an array as .npy
-    pub image: PathBuf,
-    /// How the map is made
-    #[arg(long, short, value_name = "NAME", default_value = "grad-cam")]
-    pub method: String,
-    /// The class to explain, by label or number [default: the most probable]
-    #[arg(long, value_name = "CLASS")]
-    pub class: Option<String>,
-    /// The layer of Grad-CAM [default: the last convolution]
-    #[arg(long, value_name = "LAYER")]
-    pub layer: Option<String>,
-    /// What covered pixels become, and where integrated gradients start
-    #[arg(long, value_name = "COLOUR", default_value = "black")]
-    pub baseline: Blank,
-    /// Steps of integrated gradients, or noisy copies of SmoothGrad
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    pub samples: usize,
-    /// The standard deviation of SmoothGrad's noise, as a part of the range of the input
-    #[arg(long, value_name = "PART", default_value_t = 0.15, allow_negative_numbers = true)]
-    pub noise: f32,
-    /// The side of occlusion's square in pixels [default: an eighth of the image]
-    #[arg(long, value_name = "PIXELS", default_value_t = 0, hide_default_value = true)]
-    pub window: usize,
-    /// The seed of the noise and of the fresh weights
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub seed: u64,
-    /// Leave the lie detector out
-    #[arg(long)]
-    pub no_check: bool,
-    #[command(flatten)]
-    pub look: LookArgs,
 }

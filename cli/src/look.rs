@@ -110,3 +110,22 @@ pub fn save(picture: &Picture, args: &LookArgs, name: &str) -> Result<PathBuf> {
     }
     Ok(path)
 }
+
+/// The numbers of black and white for each channel; none where the model does not say.
+pub fn levels(preprocess: Option<&Preprocess>, channels: usize) -> Vec<[f32; 2]> {
+    if preprocess.is_none() {
+        return Vec::new();
+    }
+    let (black, white) = (number_of_byte(preprocess, channels, 0), number_of_byte(preprocess, channels, 255));
+    black.into_iter().zip(white).map(|(black, white)| [black.min(white), white.max(black)]).collect()
+}
+
+/// Numbers after `--at`: row, column and channel.
+pub fn place(text: &str) -> Result<[usize; 3], String> {
+    let numbers: Option<Vec<usize>> = text.split(',').map(|n| n.trim().parse().ok()).collect();
+    match numbers.as_deref() {
+        Some([y, x, c]) => Ok([*y, *x, *c]),
+        Some([c]) => Ok([0, 0, *c]),
+        _ => Err("give row, column and channel, such as 3,5,0; or the number of a value, where there are no rows".into()),
+    }
+}

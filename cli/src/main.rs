@@ -10,14 +10,19 @@ mod cache;
 mod check;
 mod completions;
 mod convert;
+mod deconvnet;
 mod diff;
 mod download;
 mod evaluate;
+mod features;
 mod fetch;
+mod filters;
 mod input;
+mod invert;
 mod job;
 mod list;
 mod look;
+mod maximise;
 mod out;
 mod predict;
 mod progress;
@@ -26,6 +31,7 @@ mod sample;
 mod stop;
 mod summary;
 mod train;
+mod unit;
 
 use std::process::ExitCode;
 
@@ -58,7 +64,13 @@ fn run(command: &Command) -> striate::Result<ExitCode> {
         Command::Check(args) => check::run(args),
         Command::Convert(args) => convert::run(args),
         Command::Diff(args) => return diff::run(args),
+        Command::Features(args) => features::run(args),
+        Command::Filters(args) => filters::run(args),
+        Command::Unit(args) => unit::run(args),
         Command::Attribute(args) => attribute::run(args),
+        Command::Deconvnet(args) => deconvnet::run(args),
+        Command::Invert(args) => invert::run(args),
+        Command::Maximise(args) => maximise::run(args),
         Command::Fetch(args) => fetch::run(args),
         Command::Models(args) => list::models(args),
         Command::Data(args) => list::data(args),

@@ -25,12 +25,14 @@ pub struct Panel {
     pub marks: Vec<([f64; 4], Paint)>,
     /// The bar beside it that explains its colours.
     pub bar: Option<ColourBar>,
+    /// The number of each pixel, row by row, written into it where there is room; may be empty.
+    pub numbers: Vec<String>,
 }
 
 impl Panel {
     /// An image, its longer side so long.
     pub fn new(image: Bitmap, side: f64) -> Self {
-        Self { title: String::new(), caption: Vec::new(), image, side, marks: Vec::new(), bar: None }
+        Self { title: String::new(), caption: Vec::new(), image, side, marks: Vec::new(), bar: None, numbers: Vec::new() }
     }
 
     /// With a title.
@@ -58,6 +60,13 @@ impl Panel {
     #[must_use]
     pub fn bar(mut self, bar: ColourBar) -> Self {
         self.bar = Some(bar);
+        self
+    }
+
+    /// With a number in each pixel.
+    #[must_use]
+    pub fn numbers(mut self, numbers: Vec<String>) -> Self {
+        self.numbers = numbers;
         self
     }
 
@@ -293,6 +302,7 @@ fn draw_panel(scene: &mut Scene, panel: &Panel, (x, y): (f64, f64), room: f64) {
     scene.image(frame, panel.image.width, panel.image.rgb.clone());
     scene.outline(frame, Stroke::new(Paint::Frame, 0.75));
     let scale = w / panel.image.width as f64;
+    draw_numbers(scene, panel, (x, y), scale);
     for ([top, left, height, width], paint) in &panel.marks {
         let part = Rect::new(x + left * scale, y + top * scale, width * scale, height * scale);
         // A light edge, so that the frame is seen on any photo.
@@ -306,5 +316,20 @@ fn draw_panel(scene: &mut Scene, panel: &Panel, (x, y): (f64, f64), room: f64) {
     for (i, line) in panel.caption.iter().enumerate() {
         let text = Text::new(line).size(CAPTION).paint(Paint::Muted).fit(fit).anchor(anchor);
         scene.text(text.at(at, foot + 13.0 + CAPTION_STEP * i as f64));
+    }
+}
+
+// All numbers or none, in one size.
+fn draw_numbers(scene: &mut Scene, panel: &Panel, (x, y): (f64, f64), scale: f64) {
+    let widest = panel.numbers.iter().map(|t| Text::new(t).size(1.0).width()).fold(0.0, f64::max);
+    let size = ((scale - 4.0) / widest.max(1.0)).min(13.0);
+    if size < 7.0 || panel.numbers.len() != panel.image.width * panel.image.height {
+        return;
+    }
+    for (i, number) in panel.numbers.iter().enumerate() {
+        let (row, column) = (i / panel.image.width, i % panel.image.width);
+        let paint = Paint::Solid(panel.image.at(row, column).text_on());
+        let centre = (x + (column as f64 + 0.5) * scale, y + (row as f64 + 0.5) * scale);
+        scene.text(Text::new(number).size(size).paint(paint).anchor(Anchor::Middle).centred(centre.0, centre.1));
     }
 }
