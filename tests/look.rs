@@ -192,6 +192,12 @@ fn a_units_products_add_up_to_what_the_engine_computed() {
                 let inside = u.patch.rows.contains(&(i / 2 / 9)) && u.patch.columns.contains(&(i / 2 % 9));
                 assert!(inside || *g == 0.0, "{layer} {at:?}: gradient {g} at pixel {}", i / 2);
             }
+            // The chain rule at the activation; a softmax mixes all values, so the dense layer is left out.
+            if layer != "end" {
+                let slope = u.activation.derivative(before) as f32;
+                let pairs = u.gradient.data().iter().zip(u.gradient_before.data());
+                assert!(pairs.into_iter().all(|(g, b)| (g - slope * b).abs() < 1e-5), "{layer} {at:?}");
+            }
             checked += 1;
         }
     }

@@ -40,6 +40,9 @@ pub fn run(args: &AttributeArgs) -> Result<()> {
         }
         if let Some([sum, rise]) = found.completeness {
             say!("  the map sums to {sum:.3}; the score rises by {rise:.3} from the baseline to the image");
+            if (sum - rise).abs() > 0.1 * rise.abs() {
+                say!("  warning: these should be equal; more --samples bring them together");
+            }
         }
         trust.iter().flat_map(Trust::sentences).for_each(|line| say!("  {line}"));
     }

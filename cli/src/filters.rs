@@ -29,7 +29,7 @@ pub fn run(args: &FiltersArgs) -> Result<()> {
         let d = now.w.dims();
         say!("{name}, layer {}: {} kernels of {} x {} x {}", now.layer, d[3], d[0], d[1], d[2]);
         if let Some((what, other)) = &before {
-            say!("changed since {what}: {:.1} % of their size", 100.0 * change(&now, other));
+            say!("they differ from {what} by {:.1} % of the size there", 100.0 * change(&now, other));
         }
     }
     let path = look::save(&picture, &args.look, "filters")?;

@@ -56,6 +56,7 @@ fn as_json(unit: &Unit, images: &[(Excited, Image)], picture: &str) -> serde_jso
     json!({ "layer": unit.layer, "class": unit.class, "at": unit.at,
             "field": { "rows": range(&unit.patch.rows), "columns": range(&unit.patch.columns) },
             "products": sum, "before": unit.before, "activation": unit.activation.to_string(), "value": unit.value,
-            "gradient": { "shape": unit.gradient.dims(), "values": unit.gradient.data() },
+            "gradient": { "shape": unit.gradient.dims(), "of_value": unit.gradient.data(),
+                          "of_sum": unit.gradient_before.data() },
             "images": images.collect::<Vec<_>>(), "picture": picture })
 }

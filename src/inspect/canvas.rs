@@ -2,7 +2,8 @@
 //!
 //! A pixel `p` runs from 0 (black) to 1 (white) and is `x = low + p (high - low)` to the network. A step follows Adam
 //! on the gradient to `p`, which is first spread over several scales: the gradient, and the gradient averaged over 2x2,
-//! 4x4, ... pixels, each brought to the same size, are added. So large shapes form as fast as fine grain.
+//! 4x4, ... pixels, each brought to the same size, are added, and of three colours more than half is what they have in
+//! common. So large shapes form as fast as fine grain, and light and dark faster than colour.
 //!
 //! Source: Kingma and Ba, "Adam", 2014, arXiv:1412.6980; the scales do what a Fourier basis does in Olah, Mordvintsev
 //! and Schubert, "Feature visualization", 2017, doi:10.23915/distill.00007.
@@ -16,6 +17,8 @@ use crate::rng::Rng;
 pub type Levels = Vec<[f32; 2]>;
 
 const DECAY: [f32; 2] = [0.9, 0.99];
+// How much of a step all three colours take together.
+const GREY: f32 = 0.6;
 
 pub(super) struct Canvas {
     dims: [usize; 3],
@@ -116,6 +119,13 @@ impl Canvas {
             let scale = if mean > 0.0 { (1.0 / mean.sqrt()) as f32 } else { 0.0 };
             sum.iter_mut().zip(&back).for_each(|(sum, v)| *sum += scale * v);
             step *= 2;
+        }
+        if c == 3 {
+            // The colours of a pixel rise and fall together in photos.
+            for pixel in sum.chunks_mut(3) {
+                let mean = pixel.iter().sum::<f32>() / 3.0;
+                pixel.iter_mut().for_each(|v| *v = GREY * mean + (1.0 - GREY) * *v);
+            }
         }
         sum
     }

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::session::Machine;
 use crate::tensor::Tensor;
-use crate::visual::{Item, Paint, Panel, Picture, Section, Sheet};
+use crate::visual::{Item, PALETTE, Paint, Panel, Picture, Section, Sheet, short};
 
 /// What drives one channel.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,14 +115,14 @@ pub fn deconvnet_sheet(layer: &str, photo: &Image, all: &[Reconstruction]) -> Re
     for (i, r) in all.iter().enumerate() {
         let Patch { rows, columns } = r.patch.clone();
         let (top, left, h, w) = (rows.start as f64, columns.start as f64, rows.len() as f64, columns.len() as f64);
-        whole = whole.mark([top, left, h, w], Paint::Series(i % crate::visual::PALETTE.len()));
-        let [y, x] = r.at;
-        let name = format!("channel {}", r.channel);
-        let seen = Panel::new(photo.part(rows.clone(), columns.clone()), SIDE).title(&name);
-        let value = crate::visual::short(f64::from(r.value));
-        items.push(Item::Image(seen.caption(format!("{value} at row {y}, column {x}"))));
-        let back = relief(&r.pixels)?.part(rows, columns);
-        items.push(Item::Image(Panel::new(back, SIDE).title("what drives it")));
+        // The frame's colour comes again at its part.
+        let colour = Paint::Series(i % PALETTE.len());
+        whole = whole.mark([top, left, h, w], colour);
+        let ([y, x], value) = (r.at, short(f64::from(r.value)));
+        let seen = Panel::new(photo.part(rows.clone(), columns.clone()), SIDE).square().mark([0.0, 0.0, h, w], colour);
+        let seen = seen.title(format!("channel {}", r.channel)).caption(format!("value {value}"));
+        items.push(Item::Image(seen.caption(format!("row {y}, column {x}"))));
+        items.push(Item::Image(Panel::new(relief(&r.pixels)?.part(rows, columns), SIDE).square().title("what drives it")));
     }
     let strongest = all.first().ok_or_else(|| Error::argument("there is nothing to draw"))?;
     let whole_back = Panel::new(relief(&strongest.pixels)?, 236.0).title(format!("channel {}: all that came back", strongest.channel));

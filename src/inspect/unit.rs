@@ -38,6 +38,8 @@ pub struct Unit {
     pub value: f32,
     /// The gradient of the value to the input, `[h, w, c]`.
     pub gradient: Tensor,
+    /// The gradient of what is before the activation, which a ReLU that is off does not hide.
+    pub gradient_before: Tensor,
 }
 
 /// The products that a unit adds up.
@@ -94,7 +96,11 @@ pub fn unit(model: &Model, x: &[f32], layer: &str, at: [usize; 3], machine: &Mac
     finite(&[values.data()[index]])?;
     let mut seed = vec![0.0; values.data().len()];
     seed[index] = 1.0;
-    tape.backward(Spot::Layer(layer), &seed, ReluRule::Derivative)?;
+    let mut back = |from| {
+        tape.backward(from, &seed, ReluRule::Derivative)?;
+        tape.input_gradient().reshape(&dims)
+    };
+    let (gradient, gradient_before) = (back(Spot::Layer(layer))?, back(Spot::Before(layer))?);
     let activation = if let Op::Activation(own) = &node.op { own.function } else { node.op.activation() };
     let first = graph.nodes()[..value.0].iter().map(|n| graph.params(n).len()).sum::<usize>();
     let params = &model.params()[first..first + graph.params(node).len()];
@@ -111,7 +117,8 @@ pub fn unit(model: &Model, x: &[f32], layer: &str, at: [usize; 3], machine: &Mac
         before: before.data()[index],
         activation,
         value: values.data()[index],
-        gradient: tape.input_gradient().reshape(&dims)?,
+        gradient,
+        gradient_before,
     })
 }
 

@@ -22,10 +22,14 @@ pub fn unit_sheet(unit: &Unit, photo: &Image, images: &[(Excited, Image)]) -> Re
     let (rows, columns) = (unit.patch.rows.clone(), unit.patch.columns.clone());
     let frame = [rows.start as f64, columns.start as f64, rows.len() as f64, columns.len() as f64];
     let orange = Paint::Series(1);
-    let back = relief(&unit.gradient)?;
+    let off = unit.gradient.data().iter().all(|g| *g == 0.0);
+    let (of, gradient) = if off { ("sum", &unit.gradient_before) } else { ("value", &unit.gradient) };
+    let note = format!("its receptive field, and the gradient of its {of} to the pixels: red raises it, blue lowers it");
+    let note = if off { note + "; the value's own gradient is 0" } else { note };
+    let back = relief(gradient)?;
     let first = Section {
         heading: "What it sees".into(),
-        note: "its receptive field, and the gradient of its value to the pixels: red raises it, blue lowers it".into(),
+        note,
         items: vec![
             Item::Image(Panel::new(photo.clone(), SIDE).title("the image").mark(frame, orange)),
             Item::Image(Panel::new(photo.part(rows.clone(), columns.clone()), SIDE).title(format!(

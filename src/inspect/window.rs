@@ -26,7 +26,8 @@ type Span = [isize; 2];
 
 /// The pixels that the unit of a layer at row `y` and column `x` can depend on (V12).
 ///
-/// It holds for all channels of the layer; a layer without rows and columns depends on the whole image.
+/// It holds for all channels of the layer; a layer without rows and columns depends on the whole image, a unit over
+/// padding alone on nothing (an empty patch).
 ///
 /// ```
 /// let graph = striate::zoo::recipe("keras-mnist")?.graph;
@@ -40,7 +41,7 @@ type Span = [isize; 2];
 pub fn unit_patch(graph: &Graph, layer: &str, at: [usize; 2]) -> Result<Patch> {
     let value = graph.value(layer)?;
     let input = graph.input_shape()?;
-    let [h, w, _] = image(input)?;
+    image(input)?;
     let shape = graph.shape(value);
     let [lh, lw] = if let [lh, lw, _] = *shape.dims() { [lh, lw] } else { [1, 1] };
     if at[0] >= lh || at[1] >= lw {
@@ -53,13 +54,17 @@ pub fn unit_patch(graph: &Graph, layer: &str, at: [usize; 2]) -> Result<Patch> {
     for (i, node) in graph.nodes().iter().enumerate().rev() {
         let Some(span) = spans[i] else { continue };
         for (input, shape) in node.inputs.iter().zip(graph.input_shapes(node)) {
-            let back = before(&node.op, span, shape, node.shape)?;
+            // What lies in the padding alone is seen by nobody.
+            let Some(back) = inside(before(&node.op, span, shape, node.shape)?, shape) else { continue };
             let merged = spans[input.0].map_or(back, |other| union(other, back));
             spans[input.0] = Some(merged);
         }
     }
-    let [rows, columns] = spans[0].ok_or_else(|| Error::argument(format!("layer '{layer}' does not see the input")))?;
-    Ok(Patch { rows: clip(rows, h), columns: clip(columns, w) })
+    let range = |[first, last]: Span| first as usize..last as usize + 1;
+    Ok(match spans[0] {
+        Some([rows, columns]) => Patch { rows: range(rows), columns: range(columns) },
+        None => Patch { rows: 0..0, columns: 0..0 },
+    })
 }
 
 /// Height, width and channels of an input that is an image.
@@ -71,9 +76,12 @@ pub(super) fn image(input: Shape) -> Result<[usize; 3]> {
     }
 }
 
-fn clip([first, last]: Span, len: usize) -> Range<usize> {
-    let clamp = |v: isize| v.clamp(0, len as isize) as usize;
-    clamp(first)..clamp(last + 1).max(clamp(first))
+// The part of a span that is no padding, if there is one.
+fn inside(span: [Span; 2], shape: Shape) -> Option<[Span; 2]> {
+    let [rows, columns] = all(shape);
+    let cut = |[first, last]: Span, [low, high]: Span| [first.max(low), last.min(high)];
+    let cut = [cut(span[0], rows), cut(span[1], columns)];
+    cut.iter().all(|[first, last]| first <= last).then_some(cut)
 }
 
 fn union(a: [Span; 2], b: [Span; 2]) -> [Span; 2] {

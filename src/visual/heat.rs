@@ -138,7 +138,7 @@ impl Bitmap {
             let grey = (70.0 + luma * 0.65) as u8;
             let place = range.place(*v);
             let size = if signed { (2.0 * place - 1.0).abs() } else { place };
-            bytes(Colour(grey, grey, grey).mix(range.map.at(place), (1.25 * size.sqrt()).min(0.85)))
+            bytes(Colour(grey, grey, grey).mix(range.map.at(place), 0.85 * size))
         });
         Ok(Self { width: self.width, height: self.height, rgb: mixed.collect() })
     }

@@ -27,12 +27,14 @@ pub struct Panel {
     pub bar: Option<ColourBar>,
     /// The number of each pixel, row by row, written into it where there is room; may be empty.
     pub numbers: Vec<String>,
+    /// Whether it takes the room of a square, so that images of several proportions stand in columns.
+    pub square: bool,
 }
 
 impl Panel {
     /// An image, its longer side so long.
     pub fn new(image: Bitmap, side: f64) -> Self {
-        Self { title: String::new(), caption: Vec::new(), image, side, marks: Vec::new(), bar: None, numbers: Vec::new() }
+        Self { title: String::new(), caption: Vec::new(), image, side, marks: Vec::new(), bar: None, numbers: Vec::new(), square: false }
     }
 
     /// With a title.
@@ -67,6 +69,13 @@ impl Panel {
     #[must_use]
     pub fn numbers(mut self, numbers: Vec<String>) -> Self {
         self.numbers = numbers;
+        self
+    }
+
+    /// In the room of a square.
+    #[must_use]
+    pub fn square(mut self) -> Self {
+        self.square = true;
         self
     }
 
@@ -205,7 +214,10 @@ impl Item {
     fn size(&self) -> (f64, f64) {
         match self {
             Self::Image(panel) => {
-                let (w, h) = panel.size();
+                let (mut w, h) = panel.size();
+                if panel.square {
+                    w = panel.side;
+                }
                 match &panel.bar {
                     Some(bar) => (w + 8.0 + bar.width(), panel.bar_height(bar)),
                     None => (w, h),
@@ -225,10 +237,17 @@ impl Item {
     }
 }
 
+// Lines that fit, and of items that are alike about as many on each.
 fn lines(section: &Section, room: f64) -> Vec<Vec<&Item>> {
+    let full = broken(section, room, usize::MAX);
+    let even = broken(section, room, section.items.len().div_ceil(full.len().max(1)));
+    if even.len() > full.len() { full } else { even }
+}
+
+fn broken(section: &Section, room: f64, most: usize) -> Vec<Vec<&Item>> {
     let mut lines: Vec<Vec<&Item>> = Vec::new();
     for item in &section.items {
-        let fits = |line: &&mut Vec<&Item>| width(line) + GAP + item.size().0 <= room;
+        let fits = |line: &&mut Vec<&Item>| line.len() < most && width(line) + GAP + item.size().0 <= room;
         match lines.last_mut().filter(fits) {
             Some(line) => line.push(item),
             None => lines.push(vec![item]),
@@ -294,10 +313,17 @@ fn draw_item(scene: &mut Scene, item: &Item, (x, y): (f64, f64)) -> Result<()> {
 
 fn draw_panel(scene: &mut Scene, panel: &Panel, (x, y): (f64, f64), room: f64) {
     let (w, h) = panel.size();
-    // Texts over a small image are set in its middle, as under it.
-    let (at, anchor) = if panel.bar.is_none() { (x + w / 2.0, Anchor::Middle) } else { (x, Anchor::Start) };
-    let fit = room + if panel.bar.is_none() { GAP - APART } else { 0.0 };
-    scene.text(Text::new(&panel.title).size(TITLE).fit(fit).anchor(anchor).at(at, y - 7.0));
+    let x = x + if panel.square { (panel.side - w) / 2.0 } else { 0.0 };
+    // Texts are set in the middle of the image, or begin with it where they need the room beside it.
+    let side = if panel.square { panel.side } else { w };
+    let set = |text: Text, baseline: f64| {
+        if panel.bar.is_none() || text.width() <= w {
+            text.fit(side + GAP - APART).anchor(Anchor::Middle).at(x + w / 2.0, baseline)
+        } else {
+            text.fit(room).at(x, baseline)
+        }
+    };
+    scene.text(set(Text::new(&panel.title).size(TITLE), y - 7.0));
     let frame = Rect::new(x, y, w, h);
     scene.image(frame, panel.image.width, panel.image.rgb.clone());
     scene.outline(frame, Stroke::new(Paint::Frame, 0.75));
@@ -314,8 +340,8 @@ fn draw_panel(scene: &mut Scene, panel: &Panel, (x, y): (f64, f64), room: f64) {
     }
     let foot = y + Item::Image(panel.clone()).size().1;
     for (i, line) in panel.caption.iter().enumerate() {
-        let text = Text::new(line).size(CAPTION).paint(Paint::Muted).fit(fit).anchor(anchor);
-        scene.text(text.at(at, foot + 13.0 + CAPTION_STEP * i as f64));
+        let text = Text::new(line).size(CAPTION).paint(Paint::Muted);
+        scene.text(set(text, foot + 13.0 + CAPTION_STEP * i as f64));
     }
 }
 

@@ -70,7 +70,7 @@ pub struct AttributeArgs {
     #[arg(long, value_name = "COLOUR", default_value = "black")]
     pub baseline: Blank,
     /// Steps of integrated gradients, or noisy copies of SmoothGrad
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(long, value_name = "N", default_value_t = 100)]
     pub samples: usize,
     /// The standard deviation of SmoothGrad's noise, as a part of the range of the input
     #[arg(long, value_name = "PART", default_value_t = 0.15, allow_negative_numbers = true)]
@@ -190,7 +190,7 @@ pub struct DeconvnetArgs {
     #[arg(long, value_name = "LAYER")]
     pub layer: Option<String>,
     /// How many of the strongest channels to show
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     pub strongest: usize,
     /// The channels to show, instead of the strongest
     #[arg(long, value_name = "N", num_args = 1..)]

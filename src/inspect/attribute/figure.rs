@@ -3,7 +3,7 @@
 use super::{Attribution, Curves, Trust};
 use crate::data::Image;
 use crate::error::Result;
-use crate::inspect::show::{bitmap, cut};
+use crate::inspect::show::{bitmap, cut, relief};
 use crate::tensor::Tensor;
 use crate::visual::{AxisStyle, Bitmap, Item, LineChart, Panel, Picture, Range, Section, Series, Sheet, Unit};
 
@@ -35,6 +35,10 @@ pub fn attribution_sheet(found: &Attribution, image: &Image, name: &str, trust: 
         let title = format!("as layer {} has it", cut(layer, 14));
         items.push(Item::Image(Panel::new(own, SMALL).title(title).caption(format!("{} x {}", size[0], size[1]))));
     }
+    if let Some(pixels) = &found.pixels {
+        let caption = if pixels.dims()[2] == 3 { "as colours, grey is 0" } else { "red above 0, blue below" };
+        items.push(Item::Image(Panel::new(relief(pixels)?, SMALL).title("with its signs").caption(caption)));
+    }
     let mut sections = vec![Section { items, ..Section::default() }];
     if let Some(trust) = trust {
         sections.push(weights(trust, [h, w])?);
@@ -53,8 +57,10 @@ pub fn attribution_sheet(found: &Attribution, image: &Image, name: &str, trust: 
 
 fn weights(trust: &Trust, size: [usize; 2]) -> Result<Section> {
     let panel = |map: &Tensor, title: String, r: f64| -> Result<Item> {
+        let empty = map.data().iter().all(|v| *v == 0.0);
         let map = Bitmap::of_map(size, map.data(), &Range::within(map.data(), MOST))?;
-        Ok(Item::Image(Panel::new(map, SMALL).title(title).caption(format!("rank correlation {r:.2}"))))
+        let caption = if empty { "all 0: nothing in common".into() } else { format!("rank correlation {r:.2}") };
+        Ok(Item::Image(Panel::new(map, SMALL).title(title).caption(caption)))
     };
     let of = |r: &super::Randomised| {
         let title = if r.layers == 1 { "in the last layer".into() } else { format!("in {} of {} layers", r.layers, r.of) };
@@ -63,7 +69,7 @@ fn weights(trust: &Trust, size: [usize; 2]) -> Result<Section> {
     let note = if trust.depends_on_weights() {
         "the map changes, so it depends on what the network learned"
     } else {
-        "the map hardly changes: it shows the image more than the network"
+        "the map is much the same: it may show the image more than the network"
     };
     Ok(Section {
         heading: "The same with fresh weights".into(),

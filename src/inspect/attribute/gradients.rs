@@ -10,8 +10,8 @@ use crate::tensor::Tensor;
 const BATCH: usize = 4;
 const MOST: usize = 10_000;
 
-/// The largest size of the gradient over the channels of each pixel.
-pub(super) fn saliency(look: &Look<'_>, rule: ReluRule) -> Result<Tensor> {
+/// The gradient to the input, `[h, w, c]`.
+pub(super) fn gradient(look: &Look<'_>, rule: ReluRule) -> Result<Tensor> {
     let mut tape = Tape::new(look.model, 1, &look.tape())?;
     if rule == ReluRule::Guided && !tape.has_relu() {
         return Err(Error::argument(format!("{} has no ReLU for the gradient to be guided by", look.model.graph().name()))
@@ -19,10 +19,10 @@ pub(super) fn saliency(look: &Look<'_>, rule: ReluRule) -> Result<Tensor> {
     }
     tape.forward(look.x)?;
     tape.backward(Spot::Logits, &look.seed(1)?, rule)?;
-    largest(look.dims, tape.input_gradient().data())
+    tape.input_gradient().reshape(&look.dims)
 }
 
-/// The same of the mean gradient of noisy copies.
+/// The mean gradient of noisy copies, `[h, w, c]`.
 pub(super) fn smooth(look: &Look<'_>) -> Result<Tensor> {
     let noise = look.config.noise;
     if !(noise.is_finite() && noise > 0.0) {
@@ -36,8 +36,7 @@ pub(super) fn smooth(look: &Look<'_>) -> Result<Tensor> {
         let mut rng = rng.split_at(i as u64);
         x.iter_mut().zip(look.x).for_each(|(x, of)| *x = of + spread * rng.normal() as f32);
     })?;
-    let mean: Vec<f32> = mean.iter().map(|v| *v as f32).collect();
-    largest(look.dims, &mean)
+    Tensor::new(&look.dims, mean.iter().map(|v| *v as f32).collect())
 }
 
 /// `sum_c (x - x0) mean dS/dx`, the mean taken at the middles of equal steps from `x0` to `x`.
@@ -75,6 +74,8 @@ fn mean_gradient(look: &Look<'_>, fill: impl Fn(usize, &mut [f32])) -> Result<Ve
     Ok(sum.into_iter().map(|sum| sum / n as f64).collect())
 }
 
-fn largest([h, w, c]: [usize; 3], dx: &[f32]) -> Result<Tensor> {
-    Tensor::new(&[h, w], dx.chunks(c).map(|pixel| pixel.iter().fold(0.0, |m: f32, v| m.max(v.abs()))).collect())
+/// The largest size over the channels of each pixel, `[h, w]`.
+pub(super) fn largest(dx: &Tensor) -> Result<Tensor> {
+    let [h, w, c] = [dx.dims()[0], dx.dims()[1], dx.dims()[2]];
+    Tensor::new(&[h, w], dx.data().chunks(c).map(|pixel| pixel.iter().fold(0.0, |m: f32, v| m.max(v.abs()))).collect())
 }

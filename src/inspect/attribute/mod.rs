@@ -175,6 +175,8 @@ pub struct Attribution {
     pub probability: f32,
     /// The map `[h, w]` over the input's pixels.
     pub map: Tensor,
+    /// The gradient that the map is the size of, `[h, w, c]`, for the methods that are one.
+    pub pixels: Option<Tensor>,
     /// The layer of Grad-CAM, and the map in its size.
     pub layer: Option<(String, Tensor)>,
     /// Integrated gradients: the sum of the map, and the rise of the score from the baseline, which it should equal.
@@ -212,13 +214,21 @@ pub fn attribute(model: &Model, x: &[f32], config: &AttributeConfig) -> Result<A
         score,
         probability: probabilities[class],
         map: Tensor::zeros(&[0]),
+        pixels: None,
         layer: None,
         completeness: None,
     };
     found.map = match config.method {
-        Method::Saliency => gradients::saliency(&look, ReluRule::Derivative)?,
-        Method::Guided => gradients::saliency(&look, ReluRule::Guided)?,
-        Method::SmoothGrad => gradients::smooth(&look)?,
+        Method::Saliency | Method::Guided | Method::SmoothGrad => {
+            let pixels = match config.method {
+                Method::Saliency => gradients::gradient(&look, ReluRule::Derivative)?,
+                Method::Guided => gradients::gradient(&look, ReluRule::Guided)?,
+                _ => gradients::smooth(&look)?,
+            };
+            let map = gradients::largest(&pixels)?;
+            found.pixels = Some(pixels);
+            map
+        }
         Method::IntegratedGradients => {
             let map = gradients::integrated(&look)?;
             let start = scorer.logits(&look.blank(), class)?[0];

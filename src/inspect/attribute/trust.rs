@@ -22,7 +22,7 @@ pub struct Randomised {
     pub layers: usize,
     /// Of how many with weights.
     pub of: usize,
-    /// The rank correlation of the sizes of the two maps: 1 the same, 0 nothing in common.
+    /// The rank correlation of the sizes of the two maps, over the pixels that either marks: 1 the same, 0 nothing in common.
     pub similarity: f64,
     /// The map.
     pub map: Tensor,
@@ -86,7 +86,7 @@ impl Trust {
         all.push(if self.depends_on_weights() {
             "the map depends on what the network learned".into()
         } else {
-            "warning: the map hardly depends on the weights, so it shows the image more than the network".into()
+            "warning: with fresh weights the map is much the same, so it may show the image more than the network".into()
         });
         for (name, c, better) in [("deletion", &self.deletion, "lower"), ("insertion", &self.insertion, "higher")] {
             let (own, moved) = (c.area(), c.moved_area());
@@ -147,9 +147,12 @@ fn randomised(look: &Look<'_>, found: &Attribution) -> Result<Vec<Randomised>> {
         .collect()
 }
 
-/// Spearman's rank correlation of the sizes of two maps; 0 where one of them is the same everywhere.
+/// Spearman's rank correlation of the sizes of two maps, over the pixels that either of them marks: a black background,
+/// where all maps are 0, would make any two alike. 0 where one of them is the same everywhere.
 fn rank_correlation(a: &Tensor, b: &Tensor) -> f64 {
-    let (a, b) = (ranks(a.data()), ranks(b.data()));
+    let marked = || a.data().iter().zip(b.data()).filter(|(a, b)| **a != 0.0 || **b != 0.0);
+    let (a, b): (Vec<f32>, Vec<f32>) = marked().unzip();
+    let (a, b) = (ranks(&a), ranks(&b));
     let mean = (a.len() as f64 - 1.0) / 2.0;
     let sum = |f: &dyn Fn(f64, f64) -> f64| a.iter().zip(&b).map(|(a, b)| f(a - mean, b - mean)).sum::<f64>();
     let spread = (sum(&|a, _| a * a) * sum(&|_, b| b * b)).sqrt();
