@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use striate::data::Image;
 use striate::inspect::{
-    AttributeConfig, Attribution, Method, ReluRule, Spot, Tape, TapeConfig, attribute, attribution_sheet, cam_layer, examine,
+    AttributeConfig, Attribution, Method, ReluRule, Spot, Tape, TapeConfig, attribute, attribution_sheet, cam_layer,
+    examine,
 };
 use striate::ops::{Activation, BatchNorm, Conv2D, Dense, Flatten, GlobalPool, Op, Padding, Pool2D};
 use striate::train::{Fit, FitConfig};
@@ -81,7 +82,9 @@ fn maps_are_those_of_pytorch() {
         tape.backward(Spot::Logits, &seed, rule).unwrap();
         close(tape.input_gradient().data(), want, &format!("{rule:?}"));
     }
-    let largest = |values: &[f64]| -> Vec<f64> { values.chunks(3).map(|p| p.iter().fold(0.0, |m: f64, v| m.max(v.abs()))).collect() };
+    let largest = |values: &[f64]| -> Vec<f64> {
+        values.chunks(3).map(|p| p.iter().fold(0.0, |m: f64, v| m.max(v.abs()))).collect()
+    };
     let map = |method| attribute(&model, &golden.x, &config(method, &golden)).unwrap();
     close(map(Method::Saliency).map.data(), &largest(&golden.gradient), "saliency");
     close(map(Method::Guided).map.data(), &largest(&golden.guided), "guided");
@@ -110,7 +113,10 @@ fn the_layer_of_grad_cam_is_the_last_convolution_with_what_finishes_it() {
     let e = attribute(&flat, &[0.0; 16], &AttributeConfig::default()).unwrap_err();
     assert!(e.message().contains("no layer of sequential has rows and columns"), "{e}");
     // What needs no layer works all the same.
-    assert!(attribute(&flat, &[0.5; 16], &AttributeConfig { method: Method::Saliency, ..AttributeConfig::default() }).is_ok());
+    assert!(
+        attribute(&flat, &[0.5; 16], &AttributeConfig { method: Method::Saliency, ..AttributeConfig::default() })
+            .is_ok()
+    );
 }
 
 // A linear network: S = sum of w x + b, so each map is known.
@@ -126,7 +132,8 @@ fn on_a_linear_network_each_map_is_its_formula() {
     let x: Vec<f32> = (0..64).map(|i| ((i * 7) % 64) as f32 / 64.0).collect();
     let found = |method| {
         let baseline = vec![0.25];
-        let config = AttributeConfig { method, class: Some(1), baseline, window: 2, samples: 8, ..AttributeConfig::default() };
+        let config =
+            AttributeConfig { method, class: Some(1), baseline, window: 2, samples: 8, ..AttributeConfig::default() };
         attribute(&model, &x, &config).unwrap()
     };
     let wide = |f: &dyn Fn(usize) -> f32| (0..64).map(|i| f64::from(f(i))).collect::<Vec<_>>();
@@ -235,12 +242,24 @@ fn what_makes_no_sense_is_refused() {
     assert!(e.message().contains("has no rows and columns") && e.help().unwrap().contains("'relu'"), "{e}");
     let e = fails(AttributeConfig { baseline: vec![0.0; 2], ..usual() });
     assert!(e.message().contains("2 numbers for 3 channels"), "{e}");
-    assert!(fails(AttributeConfig { method: Method::Occlusion, window: 13, ..usual() }).message().contains("13 pixels"));
-    assert!(fails(AttributeConfig { method: Method::IntegratedGradients, samples: 0, ..usual() }).message().contains("0 samples"));
-    assert!(fails(AttributeConfig { method: Method::SmoothGrad, noise: f32::NAN, ..usual() }).message().contains("noise"));
+    assert!(
+        fails(AttributeConfig { method: Method::Occlusion, window: 13, ..usual() }).message().contains("13 pixels")
+    );
+    assert!(
+        fails(AttributeConfig { method: Method::IntegratedGradients, samples: 0, ..usual() })
+            .message()
+            .contains("0 samples")
+    );
+    assert!(
+        fails(AttributeConfig { method: Method::SmoothGrad, noise: f32::NAN, ..usual() }).message().contains("noise")
+    );
     assert!("gradcam".parse::<Method>().unwrap_err().help().unwrap().contains("did you mean 'grad-cam'"));
     assert!(attribute(&model, &[0.0; 5], &usual()).unwrap_err().message().contains("5 values"));
-    let smooth = Sequential::new([4, 4, 1]).add(Conv2D::new(2, 3).activation(Activation::Tanh)).add(Flatten::new()).build(0).unwrap();
+    let smooth = Sequential::new([4, 4, 1])
+        .add(Conv2D::new(2, 3).activation(Activation::Tanh))
+        .add(Flatten::new())
+        .build(0)
+        .unwrap();
     let e = attribute(&smooth, &[0.5; 16], &AttributeConfig { method: Method::Guided, ..usual() }).unwrap_err();
     assert!(e.message().contains("no ReLU"), "{e}");
     let vector = Sequential::new([5]).add(Dense::new(2)).build(0).unwrap();

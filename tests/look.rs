@@ -3,9 +3,9 @@
 
 use striate::data::{Image, Preprocess};
 use striate::inspect::{
-    DeconvnetAsk, ExciteAsk, FeatureStyle, Goal, InvertConfig, MaximiseConfig, deconvnet, deconvnet_sheet, feature_maps,
-    features_sheet, filter_images, filtered_sheet, filters_sheet, invert, invert_sheet, kernel_layers, kernels, line_filters,
-    map_layers, maximise, maximise_sheet, most_exciting, stages, unit, unit_sheet, unit_words,
+    DeconvnetAsk, ExciteAsk, FeatureStyle, Goal, InvertConfig, MaximiseConfig, deconvnet, deconvnet_sheet,
+    feature_maps, features_sheet, filter_images, filtered_sheet, filters_sheet, invert, invert_sheet, kernel_layers,
+    kernels, line_filters, map_layers, maximise, maximise_sheet, most_exciting, stages, unit, unit_sheet, unit_words,
 };
 use striate::ops::{Activation, Conv2D, Dense, Flatten, Padding, Pool2D};
 use striate::rng::Rng;
@@ -70,11 +70,17 @@ fn two_line_filters_on_two_photos_are_the_plain_loops_e22() {
     let picture = filtered_sheet(&named, &["vertical line", "horizontal line"], &maps).unwrap();
     assert_sound(&picture);
     // Each photo, and its two maps with one grey for each pixel, black the smallest and white the largest number.
-    let bitmaps: Vec<_> = picture.scene().shapes().iter().filter_map(|s| if let Shape::Image(_, b) = s { Some(b) } else { None }).collect();
+    let bitmaps: Vec<_> = picture
+        .scene()
+        .shapes()
+        .iter()
+        .filter_map(|s| if let Shape::Image(_, b) = s { Some(b) } else { None })
+        .collect();
     assert_eq!(bitmaps.len(), 6);
     let of = |k: usize| (0..427 * 640).map(|i| maps.data()[i * 2 + k]).collect::<Vec<f32>>();
     let vertical = of(0);
-    let (low, high) = (vertical.iter().copied().fold(f32::MAX, f32::min), vertical.iter().copied().fold(f32::MIN, f32::max));
+    let (low, high) =
+        (vertical.iter().copied().fold(f32::MAX, f32::min), vertical.iter().copied().fold(f32::MIN, f32::max));
     for (y, x) in [(0, 0), (200, 300), (426, 639), (100, 5)] {
         let grey = (255.0 * (vertical[y * 640 + x] - low) / (high - low)).round() as u8;
         assert_eq!(bitmaps[1].at(y, x), Colour(grey, grey, grey), "row {y}, column {x}");
@@ -105,9 +111,14 @@ fn feature_maps_are_the_layers_values_and_their_picture_names_them() {
         assert!(layers.iter().all(|l| words.contains(l)), "{words:?}");
         let images = picture.scene().shapes().iter().filter(|s| matches!(s, Shape::Image(..))).count();
         assert_eq!(images, 1 + 6 * layers.len(), "the input and six maps of each layer");
-        assert_eq!(words.iter().filter(|w| *w == "5" || *w == "5: silent").count(), layers.len(), "each map has its number");
+        assert_eq!(
+            words.iter().filter(|w| *w == "5" || *w == "5: silent").count(),
+            layers.len(),
+            "each map has its number"
+        );
     }
-    let all = features_sheet("keras-mnist", &image, &maps[..1], &FeatureStyle { channels: 0, own_range: false }).unwrap();
+    let all =
+        features_sheet("keras-mnist", &image, &maps[..1], &FeatureStyle { channels: 0, own_range: false }).unwrap();
     assert_eq!(all.scene().shapes().iter().filter(|s| matches!(s, Shape::Image(..))).count(), 33);
     let e = feature_maps(&model, &x, &["conv2d_9"], &machine()).unwrap_err();
     assert!(e.help().unwrap().starts_with("did you mean 'conv2d"), "{e}");
@@ -129,7 +140,12 @@ fn filters_are_drawn_weight_by_weight_before_and_after() {
     assert_eq!(kernel_layers(&before), ["conv2d", "conv2d_1"]);
     let picture = filters_sheet("net", &[("before", &a), ("after", &b)], 0).unwrap();
     assert_sound(&picture);
-    let bitmaps: Vec<_> = picture.scene().shapes().iter().filter_map(|s| if let Shape::Image(_, b) = s { Some(b) } else { None }).collect();
+    let bitmaps: Vec<_> = picture
+        .scene()
+        .shapes()
+        .iter()
+        .filter_map(|s| if let Shape::Image(_, b) = s { Some(b) } else { None })
+        .collect();
     assert_eq!(bitmaps.len(), 6);
     let high = b.w.data().iter().fold(0.0, |m: f32, v| m.max(v.abs()));
     for (k, (y, x)) in (0..3).flat_map(|k| [(0, 0), (0, 1), (1, 0), (1, 1)].map(|p| (k, p))) {
@@ -162,7 +178,12 @@ fn grouped() -> Model {
     g.add_named("end", Dense::new(3).activation(Activation::Softmax), &[f]).unwrap();
     let mut model = Model::new(g, 4).unwrap();
     let mut rng = Rng::new(8);
-    model.params_mut().iter_mut().filter(|p| p.name.ends_with("bias")).flat_map(|p| &mut p.data).for_each(|v| *v = rng.uniform());
+    model
+        .params_mut()
+        .iter_mut()
+        .filter(|p| p.name.ends_with("bias"))
+        .flat_map(|p| p.data.iter_mut())
+        .for_each(|v| *v = rng.uniform());
     model
 }
 
@@ -180,7 +201,12 @@ fn a_units_products_add_up_to_what_the_engine_computed() {
             let u = unit(&model, &x, layer, at, &machine()).unwrap();
             let sum = u.sum.as_ref().unwrap();
             let before = f64::from(u.before);
-            assert!((sum.sum + sum.bias - before).abs() < 1e-5, "{layer} {at:?}: {} + {} and {before}", sum.sum, sum.bias);
+            assert!(
+                (sum.sum + sum.bias - before).abs() < 1e-5,
+                "{layer} {at:?}: {} + {} and {before}",
+                sum.sum,
+                sum.bias
+            );
             let channels: f64 = (0..sum.x.dims()[2]).map(|c| sum.of_channel(c).1).sum();
             assert!((channels - sum.sum).abs() < 1e-9);
             if layer != "end" {
@@ -331,13 +357,18 @@ fn inversion_restores_more_from_a_layer_that_keeps_more() {
 #[test]
 fn maximisation_finds_the_known_best_image() {
     // Channel 1 of a 1x1 convolution with weights 1, -1 and 1: white where the weight is above 0, black where below.
-    let mut model = Sequential::new([12, 12, 3]).add(Conv2D::new(2, 1)).add(Flatten::new()).add(Dense::new(4)).build(0).unwrap();
+    let mut model =
+        Sequential::new([12, 12, 3]).add(Conv2D::new(2, 1)).add(Flatten::new()).add(Dense::new(4)).build(0).unwrap();
     let w = Tensor::new(&[1, 1, 3, 2], vec![0.0, 1.0, 0.0, -1.0, 0.0, 1.0]).unwrap();
     model.set_param("conv2d/kernel", &w).unwrap();
     let config = MaximiseConfig { steps: 60, ..MaximiseConfig::default() };
     let goal = Goal::Channel { layer: "conv2d".into(), channel: 1 };
     let best = maximise(&model, &goal, &config).unwrap();
-    assert!(best.image.pixels().chunks(3).all(|p| p[0] > 250 && p[1] < 5 && p[2] > 250), "{:?}", &best.image.pixels()[..12]);
+    assert!(
+        best.image.pixels().chunks(3).all(|p| p[0] > 250 && p[1] < 5 && p[2] > 250),
+        "{:?}",
+        &best.image.pixels()[..12]
+    );
     assert!((best.value - 2.0).abs() < 0.05 && (best.start - 0.5).abs() < 0.05, "{} to {}", best.start, best.value);
     let class = maximise(&model, &Goal::Class(2), &config).unwrap();
     let value = |image: &Image| {

@@ -3,8 +3,8 @@
 
 use striate::inspect::{ReluRule, Spot, Tape, TapeConfig, unit_patch};
 use striate::ops::{
-    Activation, Add, BatchNorm, Concat, Conv2D, Dense, Dropout, Flatten, GlobalPool, Lrn, Mode, Op, Padding, Pool2D, Rule, Twin,
-    ZeroPad, fuses,
+    Activation, Add, BatchNorm, Concat, Conv2D, Dense, Dropout, Flatten, GlobalPool, Lrn, Mode, Op, Padding, Pool2D,
+    Rule, Twin, ZeroPad, fuses,
 };
 use striate::rng::Rng;
 use striate::session::{Machine, Session};
@@ -47,7 +47,7 @@ fn stirred(graph: Graph) -> Model {
     let mut rng = Rng::new(2);
     for param in model.params_mut() {
         let positive = param.name.ends_with("variance");
-        for v in &mut param.data {
+        for v in param.data.iter_mut() {
             *v += 0.2 * rng.normal() as f32;
             if positive {
                 *v = v.abs() + 0.3;
@@ -170,7 +170,9 @@ fn each_sample_of_a_batch_has_its_own_gradient() {
     three.forward(&x).unwrap();
     three.backward(Spot::Logits, &[1.0, 0.0, 0.0].repeat(3), ReluRule::Derivative).unwrap();
     let all = three.input_gradient().into_data();
-    let mut one = Tape::new(&model, 1, &TapeConfig { upto: None, machine: Machine { threads: 1, ..Machine::default() } }).unwrap();
+    let mut one =
+        Tape::new(&model, 1, &TapeConfig { upto: None, machine: Machine { threads: 1, ..Machine::default() } })
+            .unwrap();
     for (x, want) in x.chunks(144).zip(all.chunks(144)) {
         one.forward(x).unwrap();
         one.backward(Spot::Logits, &[1.0, 0.0, 0.0], ReluRule::Derivative).unwrap();
@@ -190,9 +192,13 @@ type Map = Vec<Vec<f64>>;
 
 fn conv(x: &Map, k: impl Fn(usize, usize) -> f64) -> Map {
     let (h, w) = (x.len() as isize, x[0].len() as isize);
-    let at = |y: isize, c: isize| if (0..h).contains(&y) && (0..w).contains(&c) { x[y as usize][c as usize] } else { 0.0 };
+    let at =
+        |y: isize, c: isize| if (0..h).contains(&y) && (0..w).contains(&c) { x[y as usize][c as usize] } else { 0.0 };
     let one = |y: isize, c: isize| {
-        (0..3).flat_map(|i| (0..3).map(move |j| (i, j))).map(|(i, j)| k(i, j) * at(y + i as isize - 1, c + j as isize - 1)).sum()
+        (0..3)
+            .flat_map(|i| (0..3).map(move |j| (i, j)))
+            .map(|(i, j)| k(i, j) * at(y + i as isize - 1, c + j as isize - 1))
+            .sum()
     };
     (0..h).map(|y| (0..w).map(|c| one(y, c)).collect()).collect()
 }
@@ -203,7 +209,9 @@ fn map(a: &Map, f: impl Fn(usize, usize, f64) -> f64) -> Map {
 
 impl Plain {
     fn inner(&self, x: &Map) -> Vec<Map> {
-        (0..2).map(|c| map(&conv(x, |i, j| self.k1[(i * 3 + j) * 2 + c]), |_, _, v| (v + self.b1[c]).max(0.0))).collect()
+        (0..2)
+            .map(|c| map(&conv(x, |i, j| self.k1[(i * 3 + j) * 2 + c]), |_, _, v| (v + self.b1[c]).max(0.0)))
+            .collect()
     }
 
     /// The place of the maximum of each 2x2 window: the switch.
@@ -219,14 +227,44 @@ impl Plain {
         let (ph, pw) = (x.len() / 2, x[0].len() / 2);
         let pooled: Vec<Map> = inner
             .iter()
-            .map(|a| (0..ph).map(|y| (0..pw).map(|x| { let s = Self::switch(a, y, x); a[s.0][s.1] }).collect()).collect())
+            .map(|a| {
+                (0..ph)
+                    .map(|y| {
+                        (0..pw)
+                            .map(|x| {
+                                let s = Self::switch(a, y, x);
+                                a[s.0][s.1]
+                            })
+                            .collect()
+                    })
+                    .collect()
+            })
             .collect();
         let before = (0..ph)
-            .map(|y| (0..pw).map(|x| self.b2 + (0..2).map(|c| conv(&pooled[c], |i, j| self.k2[(i * 3 + j) * 2 + c])[y][x]).sum::<f64>()).collect())
+            .map(|y| {
+                (0..pw)
+                    .map(|x| {
+                        self.b2
+                            + (0..2).map(|c| conv(&pooled[c], |i, j| self.k2[(i * 3 + j) * 2 + c])[y][x]).sum::<f64>()
+                    })
+                    .collect()
+            })
             .collect::<Map>();
         let relu = |d: f64, forward: f64| match rule {
-            ReluRule::Derivative => if forward > 0.0 { d } else { 0.0 },
-            ReluRule::Guided => if forward > 0.0 { d.max(0.0) } else { 0.0 },
+            ReluRule::Derivative => {
+                if forward > 0.0 {
+                    d
+                } else {
+                    0.0
+                }
+            }
+            ReluRule::Guided => {
+                if forward > 0.0 {
+                    d.max(0.0)
+                } else {
+                    0.0
+                }
+            }
             ReluRule::Deconvnet => d.max(0.0),
         };
         let seed = map(&before, |y, x, v| if (y, x) == unit { relu(v.max(0.0), v) } else { 0.0 });
@@ -257,7 +295,7 @@ fn deconvnet_guided_and_derivative_are_their_definitions_in_plain_loops() {
         .build(3)
         .unwrap();
     let mut rng = Rng::new(9);
-    model.params_mut().iter_mut().flat_map(|p| &mut p.data).for_each(|v| *v = 0.5 * rng.normal() as f32);
+    model.params_mut().iter_mut().flat_map(|p| p.data.iter_mut()).for_each(|v| *v = 0.5 * rng.normal() as f32);
     // So that some units of the last layer are alive.
     model.params_mut()[3].data[0] = 0.5;
     let of = |i: usize| model.params()[i].data.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
@@ -317,7 +355,7 @@ fn a_units_rectangle_is_where_pixels_change_it() {
     let e = g.add_named("e", Conv2D::new(1, 3), &[z]).unwrap();
     g.add_named("end", GlobalPool::average(), &[e]).unwrap();
     let mut model = Model::new(g, 0).unwrap();
-    model.params_mut().iter_mut().flat_map(|p| &mut p.data).for_each(|v| *v = v.abs() + 0.01);
+    model.params_mut().iter_mut().flat_map(|p| p.data.iter_mut()).for_each(|v| *v = v.abs() + 0.01);
     let blank = vec![0.0_f32; 23 * 19];
     let mut session = Session::new(&model, Machine::default()).unwrap();
     let mut units = 0;
@@ -345,7 +383,10 @@ fn a_units_rectangle_is_where_pixels_change_it() {
                 all().min().map_or(0..0, |low| low..all().max().unwrap() + 1)
             };
             if seen.is_empty() {
-                assert!(patch.rows.is_empty() || patch.columns.is_empty(), "{layer} {unit}: {patch:?}, but nothing changes it");
+                assert!(
+                    patch.rows.is_empty() || patch.columns.is_empty(),
+                    "{layer} {unit}: {patch:?}, but nothing changes it"
+                );
                 continue;
             }
             assert_eq!((patch.rows, patch.columns), (span(0), span(1)), "layer {layer}, unit {unit}");

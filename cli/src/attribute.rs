@@ -34,7 +34,12 @@ pub fn run(args: &AttributeArgs) -> Result<()> {
     let name = subject.label(found.class);
     let picture = attribution_sheet(&found, image, &name, trust.as_ref())?;
     if !args.look.json {
-        say!("{}: {name}, probability {:.2} %, score {:.3}", found.method.title(), 100.0 * found.probability, found.score);
+        say!(
+            "{}: {name}, probability {:.2} %, score {:.3}",
+            found.method.title(),
+            100.0 * found.probability,
+            found.score
+        );
         if let Some((layer, map)) = &found.layer {
             say!("  layer {layer}, {} x {}", map.dims()[0], map.dims()[1]);
         }
@@ -54,9 +59,7 @@ pub fn run(args: &AttributeArgs) -> Result<()> {
 }
 
 fn as_json(found: &Attribution, name: &str, trust: Option<&Trust>, picture: &str) -> serde_json::Value {
-    let curve = |c: &Curves| {
-        json!({ "share": c.share, "map": c.map, "moved": c.moved, "area": c.area(), "moved_area": c.moved_area() })
-    };
+    let curve = |c: &Curves| json!({ "share": c.share, "map": c.map, "moved": c.moved, "area": c.area(), "moved_area": c.moved_area() });
     let layer = found.layer.as_ref().map(|(name, map)| json!({ "name": name, "shape": map.dims(), "map": map.data() }));
     let checks = trust.map(|t| {
         let random = t.randomised.iter().map(|r| json!({ "layers": r.layers, "of": r.of, "rank_correlation": r.similarity }));

@@ -23,7 +23,12 @@ pub fn run(args: &DeconvnetArgs) -> Result<()> {
         for r in &all {
             say!(
                 "layer {layer}, channel {}: {:.4} at row {}, column {}; sees rows {:?}, columns {:?}",
-                r.channel, r.value, r.at[0], r.at[1], r.patch.rows, r.patch.columns
+                r.channel,
+                r.value,
+                r.at[0],
+                r.at[1],
+                r.patch.rows,
+                r.patch.columns
             );
         }
     }

@@ -34,7 +34,9 @@ pub fn run(args: &FeaturesArgs) -> Result<()> {
     }
     let path = look::save(&picture, &args.look, "features")?;
     if args.look.json {
-        let layers = maps.iter().map(|m| json!({ "layer": m.layer, "class": m.class, "shape": m.maps.dims(), "maps": m.maps.data() }));
+        let layers = maps
+            .iter()
+            .map(|m| json!({ "layer": m.layer, "class": m.class, "shape": m.maps.dims(), "maps": m.maps.data() }));
         out::json(json!({ "layers": layers.collect::<Vec<_>>(), "picture": path }));
     }
     Ok(())

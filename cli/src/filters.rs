@@ -35,7 +35,9 @@ pub fn run(args: &FiltersArgs) -> Result<()> {
     let path = look::save(&picture, &args.look, "filters")?;
     if args.look.json {
         let before = before.as_ref().map(|(what, k)| json!({ "what": what, "kernels": k.w.data() }));
-        out::json(json!({ "layer": now.layer, "shape": now.w.dims(), "kernels": now.w.data(), "before": before, "picture": path }));
+        out::json(
+            json!({ "layer": now.layer, "shape": now.w.dims(), "kernels": now.w.data(), "before": before, "picture": path }),
+        );
     }
     Ok(())
 }

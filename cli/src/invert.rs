@@ -32,7 +32,10 @@ pub fn run(args: &InvertArgs) -> Result<()> {
         if !args.look.json {
             say!(
                 "layer {layer}: {} values, restored to {:.1} % off (grey: {:.1} %); correlation with the image {:.3}",
-                found.values, 100.0 * found.error, 100.0 * found.start, found.correlation
+                found.values,
+                100.0 * found.error,
+                100.0 * found.start,
+                found.correlation
             );
         }
         all.push(found);

@@ -126,6 +126,8 @@ pub fn place(text: &str) -> Result<[usize; 3], String> {
     match numbers.as_deref() {
         Some([y, x, c]) => Ok([*y, *x, *c]),
         Some([c]) => Ok([0, 0, *c]),
-        _ => Err("give row, column and channel, such as 3,5,0; or the number of a value, where there are no rows".into()),
+        _ => {
+            Err("give row, column and channel, such as 3,5,0; or the number of a value, where there are no rows".into())
+        }
     }
 }

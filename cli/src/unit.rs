@@ -52,7 +52,8 @@ fn as_json(unit: &Unit, images: &[(Excited, Image)], picture: &str) -> serde_jso
     let sum = unit.sum.as_ref().map(|s| {
         json!({ "shape": s.x.dims(), "first_channel": s.first_channel, "x": s.x.data(), "w": s.w.data(), "sum": s.sum, "bias": s.bias })
     });
-    let images = images.iter().map(|(e, _)| json!({ "index": e.index, "class": e.class, "value": e.value, "at": e.at }));
+    let images =
+        images.iter().map(|(e, _)| json!({ "index": e.index, "class": e.class, "value": e.value, "at": e.at }));
     json!({ "layer": unit.layer, "class": unit.class, "at": unit.at,
             "field": { "rows": range(&unit.patch.rows), "columns": range(&unit.patch.columns) },
             "products": sum, "before": unit.before, "activation": unit.activation.to_string(), "value": unit.value,

@@ -25,7 +25,10 @@ fn folder() -> Folder {
     flat.save(folder.file("flat.striate")).unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for name in ["digits/3.png", "photos/china.jpg", "photos/flower.jpg"] {
-        folder.write(Path::new(name).file_name().unwrap().to_str().unwrap(), std::fs::read(root.join("examples").join(name)).unwrap());
+        folder.write(
+            Path::new(name).file_name().unwrap().to_str().unwrap(),
+            std::fs::read(root.join("examples").join(name)).unwrap(),
+        );
     }
     folder
 }
@@ -45,13 +48,22 @@ fn features_and_filters_are_drawn_and_told() {
     let said = folder.ok(&["features", "digits.striate", "3.png"]);
     assert!(said.contains("conv2d_1 (Conv2D, 14 x 14 x 64)") && said.contains("Drawn: features.png"), "{said}");
     is_picture(&folder, "features.png");
-    let told = json(&folder.ok(&["features", "digits.striate", "3.png", "--layer", "conv2d", "--json", "--out", "maps.svg"]));
+    let told =
+        json(&folder.ok(&["features", "digits.striate", "3.png", "--layer", "conv2d", "--json", "--out", "maps.svg"]));
     assert_eq!(told["layers"][0]["shape"], serde_json::json!([28, 28, 32]));
     assert_eq!(told["layers"][0]["maps"].as_array().unwrap().len(), 28 * 28 * 32);
     is_picture(&folder, "maps.svg");
     let said = folder.ok(&["filters", "digits.striate", "--out", "f.png"]);
     assert!(said.contains("layer conv2d: 32 kernels of 3 x 3 x 1"), "{said}");
-    let told = json(&folder.ok(&["filters", "digits.striate", "--compare", "digits.striate", "--layer", "conv2d_1", "--json"]));
+    let told = json(&folder.ok(&[
+        "filters",
+        "digits.striate",
+        "--compare",
+        "digits.striate",
+        "--layer",
+        "conv2d_1",
+        "--json",
+    ]));
     assert_eq!(told["kernels"], told["before"]["kernels"]);
     is_picture(&folder, "filters.png");
 }
@@ -63,7 +75,10 @@ fn two_photos_and_two_line_filters_without_a_model_e22() {
     let said = folder.ok(&["features", "--lines", "china.jpg", "flower.jpg"]);
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines.len(), 5, "{said}");
-    assert!(lines[0].starts_with("china.jpg, vertical line: 427 x 640, ") && lines[3].starts_with("flower.jpg, horizontal line"));
+    assert!(
+        lines[0].starts_with("china.jpg, vertical line: 427 x 640, ")
+            && lines[3].starts_with("flower.jpg, horizontal line")
+    );
     is_picture(&folder, "features.png");
     let told = json(&folder.ok(&["features", "--lines", "china.jpg", "--json"]));
     assert_eq!(told["shape"], serde_json::json!([1, 427, 640, 2]));
@@ -82,7 +97,8 @@ fn a_unit_is_taken_apart() {
     let said = folder.ok(&args);
     assert!(said.contains("sees rows 7..15, columns 9..17") && said.contains("sum of 288 products"), "{said}");
     is_picture(&folder, "unit.png");
-    let told = json(&folder.ok(&[&args[..], &["--json", "--data", "mnist", "--limit", "40", "--images", "3"]].concat()));
+    let told =
+        json(&folder.ok(&[&args[..], &["--json", "--data", "mnist", "--limit", "40", "--images", "3"]].concat()));
     let sum = told["products"]["sum"].as_f64().unwrap() + told["products"]["bias"].as_f64().unwrap();
     assert!((sum - told["before"].as_f64().unwrap()).abs() < 1e-5);
     let images = told["images"].as_array().unwrap();
@@ -94,7 +110,8 @@ fn every_method_of_attribution_draws_and_is_examined() {
     let folder = folder();
     for method in ["saliency", "guided", "integrated-gradients", "smoothgrad", "grad-cam", "grad-cam++", "occlusion"] {
         let out = format!("{}.png", method.replace('+', "p"));
-        let said = folder.ok(&["attribute", "digits.striate", "3.png", "--method", method, "--samples", "8", "--out", &out]);
+        let said =
+            folder.ok(&["attribute", "digits.striate", "3.png", "--method", method, "--samples", "8", "--out", &out]);
         for wanted in ["fresh weights in the last layer", "deletion: area", "insertion: area", "Drawn: "] {
             assert!(said.contains(wanted), "{method}: {wanted} in {said}");
         }
@@ -111,11 +128,32 @@ fn deconvnet_invert_and_maximise_draw() {
     let said = folder.ok(&["deconvnet", "digits.striate", "3.png", "--layer", "conv2d_1", "--strongest", "2"]);
     assert!(said.lines().count() == 3 && said.contains("sees rows"), "{said}");
     is_picture(&folder, "deconvnet.png");
-    let told = json(&folder.ok(&["invert", "digits.striate", "3.png", "--layer", "conv2d", "dense_1", "--steps", "20", "--json"]));
+    let told = json(&folder.ok(&[
+        "invert",
+        "digits.striate",
+        "3.png",
+        "--layer",
+        "conv2d",
+        "dense_1",
+        "--steps",
+        "20",
+        "--json",
+    ]));
     let of = |i: usize, key: &str| told["layers"][i][key].as_f64().unwrap();
     assert!(of(0, "error") < of(0, "start") && of(0, "correlation") > of(1, "correlation"), "{told}");
     is_picture(&folder, "invert.png");
-    let said = folder.ok(&["maximise", "digits.striate", "--class", "3", "--layer", "conv2d_1", "--channel", "0", "--steps", "10"]);
+    let said = folder.ok(&[
+        "maximise",
+        "digits.striate",
+        "--class",
+        "3",
+        "--layer",
+        "conv2d_1",
+        "--channel",
+        "0",
+        "--steps",
+        "10",
+    ]);
     assert!(said.contains("conv2d_1, channel 0: "), "{said}");
     is_picture(&folder, "maximise.png");
 }

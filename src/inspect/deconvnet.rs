@@ -122,14 +122,18 @@ pub fn deconvnet_sheet(layer: &str, photo: &Image, all: &[Reconstruction]) -> Re
         let seen = Panel::new(photo.part(rows.clone(), columns.clone()), SIDE).square().mark([0.0, 0.0, h, w], colour);
         let seen = seen.title(format!("channel {}", r.channel)).caption(format!("value {value}"));
         items.push(Item::Image(seen.caption(format!("row {y}, column {x}"))));
-        items.push(Item::Image(Panel::new(relief(&r.pixels)?.part(rows, columns), SIDE).square().title("what drives it")));
+        items.push(Item::Image(
+            Panel::new(relief(&r.pixels)?.part(rows, columns), SIDE).square().title("what drives it"),
+        ));
     }
     let strongest = all.first().ok_or_else(|| Error::argument("there is nothing to draw"))?;
-    let whole_back = Panel::new(relief(&strongest.pixels)?, 236.0).title(format!("channel {}: all that came back", strongest.channel));
+    let whole_back = Panel::new(relief(&strongest.pixels)?, 236.0)
+        .title(format!("channel {}: all that came back", strongest.channel));
     let first = Section { items: vec![Item::Image(whole), Item::Image(whole_back)], ..Section::default() };
     let note = "the part of the image that the channel's strongest unit sees, and what in it drives the unit";
     let parts = Section { heading: "Channel by channel".into(), note: note.into(), items };
-    let subtitle = "the network run backwards from one unit: maxima go where they came from, only what is positive goes on";
+    let subtitle =
+        "the network run backwards from one unit: maxima go where they came from, only what is positive goes on";
     let title = format!("Deconvnet: layer {layer}");
     Sheet { title, subtitle: subtitle.into(), sections: vec![first, parts], width: 1060.0 }.picture()
 }

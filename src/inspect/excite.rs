@@ -38,7 +38,11 @@ pub fn most_exciting(model: &Model, data: &dyn Dataset, ask: &ExciteAsk<'_>) -> 
             .with_help(format!("channels are 0 to {}", c - 1)));
     }
     if data.shape() != input {
-        return Err(Error::shape(format!("the images of {} are {}, the network takes {input}", data.name(), data.shape())));
+        return Err(Error::shape(format!(
+            "the images of {} are {}, the network takes {input}",
+            data.name(),
+            data.shape()
+        )));
     }
     let n = if ask.limit == 0 { data.len() } else { ask.limit.min(data.len()) };
     let mut session = Session::new(model, ask.machine.clone())?;

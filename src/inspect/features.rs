@@ -51,8 +51,11 @@ pub fn map_layers(graph: &Graph) -> Result<Vec<String>> {
         .map(|(node, _)| node.name.clone())
         .collect();
     if layers.is_empty() {
-        return Err(Error::argument(format!("no layer of {} has rows and columns, so there are no maps", graph.name()))
-            .with_help("give a network with convolutions"));
+        return Err(Error::argument(format!(
+            "no layer of {} has rows and columns, so there are no maps",
+            graph.name()
+        ))
+        .with_help("give a network with convolutions"));
     }
     Ok(layers)
 }
@@ -138,7 +141,8 @@ pub fn features_sheet(name: &str, photo: &Image, layers: &[LayerMaps], style: &F
     for maps in layers {
         sections.push(section(maps, style)?);
     }
-    let colours = if style.own_range { "each map has its own range" } else { "the maps of a layer share their colours" };
+    let colours =
+        if style.own_range { "each map has its own range" } else { "the maps of a layer share their colours" };
     let subtitle = format!("what each channel makes of the image; {colours}");
     Sheet { title: format!("Feature maps of {name}"), subtitle, sections, ..Sheet::default() }.picture()
 }
@@ -224,6 +228,7 @@ pub fn filtered_sheet(images: &[(String, Image)], filters: &[&str], maps: &Tenso
         }
         sections.push(Section { heading: name.clone(), note: String::new(), items });
     }
-    let (title, subtitle) = ("What two line filters see", "7x7, ones along one line through the middle, zeros elsewhere");
+    let (title, subtitle) =
+        ("What two line filters see", "7x7, ones along one line through the middle, zeros elsewhere");
     Sheet { title: title.into(), subtitle: subtitle.into(), sections, ..Sheet::default() }.picture()
 }

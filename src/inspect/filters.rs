@@ -38,7 +38,7 @@ pub fn kernels(model: &Model, layer: Option<&str>) -> Result<Kernels> {
         })?,
     };
     let layer = found.name.split('/').next().unwrap_or_default().to_string();
-    Ok(Kernels { layer, w: Tensor::new(&found.dims, found.data.clone())? })
+    Ok(Kernels { layer, w: Tensor::new(&found.dims, found.data.to_vec())? })
 }
 
 fn no_kernels(graph: &Graph, layer: &str) -> Error {
@@ -99,8 +99,10 @@ fn kernel(w: &Tensor, k: usize, range: &Range) -> Result<Bitmap> {
     let &[kh, kw, ic, _] = w.dims() else { return Err(Error::shape("kernels have the axes kh, kw, ic, oc")) };
     if ic == 3 {
         let of = |y, x, c| (255.0 * range.place(w[[y, x, c, k]])).round() as u8;
-        let rgb: Vec<u8> =
-            (0..kh).flat_map(|y| (0..kw).flat_map(move |x| (0..3).map(move |c| (y, x, c)))).map(|(y, x, c)| of(y, x, c)).collect();
+        let rgb: Vec<u8> = (0..kh)
+            .flat_map(|y| (0..kw).flat_map(move |x| (0..3).map(move |c| (y, x, c))))
+            .map(|(y, x, c)| of(y, x, c))
+            .collect();
         return Bitmap::new([kh, kw, 3], &rgb);
     }
     let slices = ic.min(SLICES);

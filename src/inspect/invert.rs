@@ -126,7 +126,9 @@ fn correlation(a: &[f32], b: &[f32]) -> f64 {
 /// There is nothing to draw.
 pub fn invert_sheet(name: &str, photo: &Image, all: &[Inversion]) -> Result<Picture> {
     let dims = photo.dims();
-    let first = Panel::new(bitmap(photo)?, 190.0).title("the image").caption(format!("{} numbers", dims.iter().product::<usize>()));
+    let first = Panel::new(bitmap(photo)?, 190.0)
+        .title("the image")
+        .caption(format!("{} numbers", dims.iter().product::<usize>()));
     let mut items = vec![Item::Image(first)];
     for i in all {
         let panel = Panel::new(bitmap(&i.image)?, 190.0).title(super::show::cut(&i.layer, 28));

@@ -112,7 +112,10 @@ impl<'a> Aim<'a> {
         };
         let channels = if layer.is_some() { shape.channels() } else { shape.len() };
         if index >= channels {
-            let (what, last) = (layer.map_or("the network has no class".into(), |l| format!("layer '{l}' has no channel")), channels - 1);
+            let (what, last) = (
+                layer.map_or("the network has no class".into(), |l| format!("layer '{l}' has no channel")),
+                channels - 1,
+            );
             return Err(Error::argument(format!("{what} {index}")).with_help(format!("they are 0 to {last}")));
         }
         let mut seed = vec![0.0; shape.len()];
@@ -158,7 +161,11 @@ pub fn maximise_sheet(name: &str, all: &[(String, Maximum)]) -> Result<Picture> 
     let item = |(what, found): &(String, Maximum)| -> Result<Item> {
         let panel = Panel::new(bitmap(&found.image)?, 200.0).title(what);
         let (from, to) = (f64::from(found.start), f64::from(found.value));
-        Ok(Item::Image(panel.caption(format!("{} for grey, {} here", crate::visual::short(from), crate::visual::short(to)))))
+        Ok(Item::Image(panel.caption(format!(
+            "{} for grey, {} here",
+            crate::visual::short(from),
+            crate::visual::short(to)
+        ))))
     };
     let section = Section { items: all.iter().map(item).collect::<Result<_>>()?, ..Section::default() };
     let subtitle = "pixels changed from grey until the answer is as large as they can make it";

@@ -33,7 +33,8 @@ pub use deconvnet::{DeconvnetAsk, Reconstruction, deconvnet, deconvnet_sheet};
 pub use drawing::draw;
 pub use excite::{ExciteAsk, Excited, most_exciting};
 pub use features::{
-    FeatureStyle, LayerMaps, feature_maps, features_sheet, filter_images, filtered_sheet, line_filters, map_layers, stages,
+    FeatureStyle, LayerMaps, feature_maps, features_sheet, filter_images, filtered_sheet, line_filters, map_layers,
+    stages,
 };
 pub use filters::{Kernels, filters_sheet, kernel_layers, kernels};
 pub use invert::{Inversion, InvertConfig, invert, invert_sheet};

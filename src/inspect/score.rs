@@ -88,8 +88,10 @@ pub(super) fn class(asked: Option<usize>, probabilities: &[f32]) -> Result<usize
 pub(super) fn finite(values: &[f32]) -> Result<()> {
     match values.iter().find(|v| !v.is_finite()) {
         None => Ok(()),
-        Some(bad) => Err(Error::new(crate::ErrorKind::Numeric, format!("the network's output is {bad}, and no number"))
-            .with_help("its weights or the input hold numbers that went bad; `striate check` tells where")),
+        Some(bad) => {
+            Err(Error::new(crate::ErrorKind::Numeric, format!("the network's output is {bad}, and no number"))
+                .with_help("its weights or the input hold numbers that went bad; `striate check` tells where"))
+        }
     }
 }
 

@@ -14,7 +14,7 @@
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, Value};
 use crate::model::{Model, Param};
-use crate::ops::{Activation, Affine, BatchNorm, Binding, Ctx, Io, Memory, Mode, Op, Slot, Step};
+use crate::ops::{Activation, Affine, BatchNorm, Binding, Ctx, Fusion, Io, Memory, Mode, Op, Slot, Step};
 use crate::parallel::{Pool, Team};
 use crate::rng::Rng;
 use crate::session::Machine;
@@ -144,7 +144,11 @@ impl Tape {
         let slot = self.lanes[0].y;
         if x.len() != slot.len {
             let (batch, shape) = (self.batch, self.graph.input_shape()?);
-            return Err(Error::shape(format!("{batch} samples of shape {shape} are {} values, not {}", slot.len, x.len())));
+            return Err(Error::shape(format!(
+                "{batch} samples of shape {shape} are {} values, not {}",
+                slot.len,
+                x.len()
+            )));
         }
         self.memory.get_mut(slot).copy_from_slice(x);
         let mut run = Run { memory: &mut self.memory, acts: &self.acts, lanes: &self.lanes };
@@ -260,7 +264,8 @@ impl Maker<'_> {
             } else if used[i] {
                 let of = |value: &Value| of_node[value.0].expect("an input of what is used")[0];
                 let x = node.inputs.iter().map(of).collect();
-                of_node[i] = Some(self.node(node, own, x).map_err(|e| e.within(format_args!("layer '{}'", node.name)))?);
+                of_node[i] =
+                    Some(self.node(node, own, x).map_err(|e| e.within(format_args!("layer '{}'", node.name)))?);
             }
         }
         self.share();
@@ -274,7 +279,7 @@ impl Maker<'_> {
             Op::BatchNorm(norm) => (Op::from(Affine::new()), scale_and_offset(norm, params)),
             op => (
                 op.with_activation(Activation::Linear).unwrap_or_else(|| op.clone()),
-                params.iter().map(|p| p.data.clone()).collect(),
+                params.iter().map(|p| p.data.to_vec()).collect(),
             ),
         };
         if op.rule().is_view(Mode::Infer) {
@@ -302,6 +307,8 @@ impl Maker<'_> {
             threads: self.machine.threads,
             needs_dx: &needs_dx,
             algorithm: self.machine.algorithm.as_deref(),
+            fusion: Fusion::default(),
+            prepare: false,
         })?;
         let y = self.lane(shape.len());
         let weights = w.iter().map(|w| self.put(w)).collect();
@@ -313,11 +320,13 @@ impl Maker<'_> {
             x: x.iter().map(|lane| self.lanes[*lane].y).collect(),
             y: Some(self.lanes[y].y),
             dx: x.iter().map(|lane| Some(scratch(self.lanes[*lane].dy.len))).collect(),
+            dx_plus: None,
             dy: Some(scratch(self.lanes[y].dy.len)),
             w: weights,
             dw: trainable.iter().map(|p| p.trainable.then(|| scratch(p.len()))).collect(),
             saved,
             work: Some(scratch(compiled.work)),
+            ready: Some(self.memory.add(compiled.ready)),
         };
         let function = if let Op::Activation(own) = &op { own.function } else { Activation::Linear };
         let rectifies = matches!(function, Activation::Relu | Activation::Relu6 | Activation::LeakyRelu(_));
@@ -376,10 +385,10 @@ fn logits(graph: &Graph, of_node: &[Option<[usize; 2]>]) -> Result<usize> {
 
 // `gamma (x - mean) / sqrt(variance + epsilon) + beta` as `scale x + offset`.
 fn scale_and_offset(norm: &BatchNorm, params: &[Param]) -> Vec<Vec<f32>> {
-    let of = |name: &str| params.iter().find(|p| p.name.ends_with(name)).map(|p| &p.data);
+    let of = |name: &str| params.iter().find(|p| p.name.ends_with(name)).map(|p| &p.data[..]);
     let (mean, variance) = (of("/moving_mean"), of("/moving_variance"));
     let (mean, variance) = (mean.expect("a statistic"), variance.expect("a statistic"));
-    let at = |values: Option<&Vec<f32>>, c: usize, missing: f64| values.map_or(missing, |v| f64::from(v[c]));
+    let at = |values: Option<&[f32]>, c: usize, missing: f64| values.map_or(missing, |v| f64::from(v[c]));
     let scale = |c: usize| at(of("/gamma"), c, 1.0) / (f64::from(variance[c]) + f64::from(norm.epsilon)).sqrt();
     let offset = |c: usize| at(of("/beta"), c, 0.0) - scale(c) * f64::from(mean[c]);
     let channels = 0..mean.len();

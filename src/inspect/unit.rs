@@ -138,7 +138,8 @@ fn products(op: &Op, params: &[Param], input: &Tensor, [y, x, k]: [usize; 3]) ->
             let g = conv.geometry(1, [h, w, c].into())?;
             let (icg, ocg) = (g.ic_per_group(), g.oc_per_group());
             let first = k / ocg * icg;
-            let (mut patch, mut kernel) = (Tensor::zeros(&[g.h.kernel, g.w.kernel, icg]), Tensor::zeros(&[g.h.kernel, g.w.kernel, icg]));
+            let (mut patch, mut kernel) =
+                (Tensor::zeros(&[g.h.kernel, g.w.kernel, icg]), Tensor::zeros(&[g.h.kernel, g.w.kernel, icg]));
             for (ky, kx) in (0..g.h.kernel).flat_map(|ky| (0..g.w.kernel).map(move |kx| (ky, kx))) {
                 let from = g.h.input_at(y, ky).zip(g.w.input_at(x, kx));
                 for i in 0..icg {

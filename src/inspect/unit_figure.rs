@@ -24,7 +24,8 @@ pub fn unit_sheet(unit: &Unit, photo: &Image, images: &[(Excited, Image)]) -> Re
     let orange = Paint::Series(1);
     let off = unit.gradient.data().iter().all(|g| *g == 0.0);
     let (of, gradient) = if off { ("sum", &unit.gradient_before) } else { ("value", &unit.gradient) };
-    let note = format!("its receptive field, and the gradient of its {of} to the pixels: red raises it, blue lowers it");
+    let note =
+        format!("its receptive field, and the gradient of its {of} to the pixels: red raises it, blue lowers it");
     let note = if off { note + "; the value's own gradient is 0" } else { note };
     let back = relief(gradient)?;
     let first = Section {
@@ -60,7 +61,9 @@ pub fn unit_words(unit: &Unit) -> String {
         function => format!("{function}({before}) = {value}"),
     };
     match &unit.sum {
-        Some(s) => format!("sum of {} products {} + bias {} = {before}; {end}", s.x.data().len(), short(s.sum), short(s.bias)),
+        Some(s) => {
+            format!("sum of {} products {} + bias {} = {before}; {end}", s.x.data().len(), short(s.sum), short(s.bias))
+        }
         None => end,
     }
 }

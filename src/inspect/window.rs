@@ -46,8 +46,11 @@ pub fn unit_patch(graph: &Graph, layer: &str, at: [usize; 2]) -> Result<Patch> {
     let [lh, lw] = if let [lh, lw, _] = *shape.dims() { [lh, lw] } else { [1, 1] };
     if at[0] >= lh || at[1] >= lw {
         let [y, x] = at;
-        return Err(Error::argument(format!("layer '{layer}' has no unit at row {y}, column {x}"))
-            .with_help(format!("rows are 0 to {}, columns 0 to {}", lh - 1, lw - 1)));
+        return Err(Error::argument(format!("layer '{layer}' has no unit at row {y}, column {x}")).with_help(format!(
+            "rows are 0 to {}, columns 0 to {}",
+            lh - 1,
+            lw - 1
+        )));
     }
     let mut spans: Vec<Option<[Span; 2]>> = vec![None; graph.nodes().len()];
     spans[value.0] = Some(if shape.rank() == 3 { at.map(|v| [v as isize; 2]) } else { all(shape) });

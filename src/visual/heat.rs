@@ -115,7 +115,8 @@ impl Bitmap {
     /// A rectangle of it; what lies outside is left out.
     #[must_use]
     pub fn part(&self, rows: std::ops::Range<usize>, columns: std::ops::Range<usize>) -> Self {
-        let clip = |r: std::ops::Range<usize>, len: usize| r.start.min(len - 1)..r.end.clamp(r.start.min(len - 1) + 1, len);
+        let clip =
+            |r: std::ops::Range<usize>, len: usize| r.start.min(len - 1)..r.end.clamp(r.start.min(len - 1) + 1, len);
         let (rows, columns) = (clip(rows, self.height), clip(columns, self.width));
         let row = |y: usize| self.rgb[3 * (y * self.width + columns.start)..3 * (y * self.width + columns.end)].iter();
         let rgb = rows.clone().flat_map(row).copied().collect();

@@ -34,7 +34,16 @@ pub struct Panel {
 impl Panel {
     /// An image, its longer side so long.
     pub fn new(image: Bitmap, side: f64) -> Self {
-        Self { title: String::new(), caption: Vec::new(), image, side, marks: Vec::new(), bar: None, numbers: Vec::new(), square: false }
+        Self {
+            title: String::new(),
+            caption: Vec::new(),
+            image,
+            side,
+            marks: Vec::new(),
+            bar: None,
+            numbers: Vec::new(),
+            square: false,
+        }
     }
 
     /// With a title.

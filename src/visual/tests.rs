@@ -399,10 +399,19 @@ fn a_sheet_keeps_texts_apart_and_breaks_lines_evenly() {
     let words = Item::Words(vec![long.into(), long.repeat(9)], 200.0);
     let sections = vec![
         Section { heading: long.into(), note: long.repeat(4), items: (0..23).map(panel).collect() },
-        Section { heading: String::new(), note: String::new(), items: vec![Item::Image(numbers), Item::Image(tiny), words] },
-        Section { heading: "charts".into(), note: String::new(), items: vec![Item::Chart(chart.clone()), Item::Chart(chart)] },
+        Section {
+            heading: String::new(),
+            note: String::new(),
+            items: vec![Item::Image(numbers), Item::Image(tiny), words],
+        },
+        Section {
+            heading: "charts".into(),
+            note: String::new(),
+            items: vec![Item::Chart(chart.clone()), Item::Chart(chart)],
+        },
     ];
-    let picture = Sheet { title: "A sheet".into(), subtitle: long.repeat(5), sections, ..Sheet::default() }.picture().unwrap();
+    let picture =
+        Sheet { title: "A sheet".into(), subtitle: long.repeat(5), sections, ..Sheet::default() }.picture().unwrap();
     assert_sound(&picture);
     let words = texts(&picture);
     assert!((0..9).all(|i| words.contains(&format!("{i}.25").as_str())), "{words:?}");
@@ -411,7 +420,8 @@ fn a_sheet_keeps_texts_apart_and_breaks_lines_evenly() {
     let alike = (0..16).map(|_| Item::Image(Panel::new(ramp(2, 2), 84.0))).collect();
     let section = Section { items: alike, ..Section::default() };
     let picture = Sheet { sections: vec![section], ..Sheet::default() }.picture().unwrap();
-    let tops = picture.scene().shapes().iter().filter_map(|s| if let Shape::Image(r, _) = s { Some(r.y) } else { None });
+    let tops =
+        picture.scene().shapes().iter().filter_map(|s| if let Shape::Image(r, _) = s { Some(r.y) } else { None });
     let tops: Vec<f64> = tops.collect();
     assert_eq!(tops.iter().filter(|y| **y == tops[0]).count(), 8, "{tops:?}");
     let refused = |sheet: Sheet| sheet.picture().unwrap_err().to_string();

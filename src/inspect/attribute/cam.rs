@@ -68,7 +68,8 @@ pub fn grad_cam(method: Method, a: &Tensor, da: &Tensor) -> Result<Tensor> {
 }
 
 fn weights(method: Method, [pixels, c]: [usize; 2], a: &[f32], da: &[f32]) -> Vec<f64> {
-    let channel = |values: &[f32], k: usize| values.iter().skip(k).step_by(c).map(|v| f64::from(*v)).collect::<Vec<_>>();
+    let channel =
+        |values: &[f32], k: usize| values.iter().skip(k).step_by(c).map(|v| f64::from(*v)).collect::<Vec<_>>();
     (0..c)
         .map(|k| {
             let g = channel(da, k);

@@ -63,7 +63,8 @@ fn weights(trust: &Trust, size: [usize; 2]) -> Result<Section> {
         Ok(Item::Image(Panel::new(map, SMALL).title(title).caption(caption)))
     };
     let of = |r: &super::Randomised| {
-        let title = if r.layers == 1 { "in the last layer".into() } else { format!("in {} of {} layers", r.layers, r.of) };
+        let title =
+            if r.layers == 1 { "in the last layer".into() } else { format!("in {} of {} layers", r.layers, r.of) };
         panel(&r.map, title, r.similarity)
     };
     let note = if trust.depends_on_weights() {
@@ -88,7 +89,9 @@ fn pixels(trust: &Trust) -> Section {
             y: AxisStyle::default().unit(Unit::Percent),
             series: vec![
                 line(format!("map, area {:.2}", c.area()), &c.map),
-                line(format!("moved, area {:.2}", c.moved_area()), &c.moved).colour(1).line(crate::visual::Line::Dashed),
+                line(format!("moved, area {:.2}", c.moved_area()), &c.moved)
+                    .colour(1)
+                    .line(crate::visual::Line::Dashed),
             ],
             width: 430.0,
             height: 230.0,

@@ -14,8 +14,11 @@ const MOST: usize = 10_000;
 pub(super) fn gradient(look: &Look<'_>, rule: ReluRule) -> Result<Tensor> {
     let mut tape = Tape::new(look.model, 1, &look.tape())?;
     if rule == ReluRule::Guided && !tape.has_relu() {
-        return Err(Error::argument(format!("{} has no ReLU for the gradient to be guided by", look.model.graph().name()))
-            .with_help("use saliency, smoothgrad or integrated-gradients"));
+        return Err(Error::argument(format!(
+            "{} has no ReLU for the gradient to be guided by",
+            look.model.graph().name()
+        ))
+        .with_help("use saliency, smoothgrad or integrated-gradients"));
     }
     tape.forward(look.x)?;
     tape.backward(Spot::Logits, &look.seed(1)?, rule)?;

@@ -280,6 +280,8 @@ fn baseline(config: &AttributeConfig, [_, _, c]: [usize; 3]) -> Result<Vec<f32>>
     match config.baseline.len() {
         0 => Ok(vec![0.0; c]),
         n if n == c => Ok(config.baseline.clone()),
-        n => Err(Error::argument(format!("a baseline of {n} numbers for {c} channels")).with_help("give one a channel")),
+        n => {
+            Err(Error::argument(format!("a baseline of {n} numbers for {c} channels")).with_help("give one a channel"))
+        }
     }
 }

@@ -79,14 +79,16 @@ impl Trust {
             .randomised
             .iter()
             .map(|r| {
-                let layers = if r.layers == 1 { "the last layer".into() } else { format!("{} of {} layers", r.layers, r.of) };
+                let layers =
+                    if r.layers == 1 { "the last layer".into() } else { format!("{} of {} layers", r.layers, r.of) };
                 format!("fresh weights in {layers}: rank correlation with the map {:.2}", r.similarity)
             })
             .collect();
         all.push(if self.depends_on_weights() {
             "the map depends on what the network learned".into()
         } else {
-            "warning: with fresh weights the map is much the same, so it may show the image more than the network".into()
+            "warning: with fresh weights the map is much the same, so it may show the image more than the network"
+                .into()
         });
         for (name, c, better) in [("deletion", &self.deletion, "lower"), ("insertion", &self.insertion, "higher")] {
             let (own, moved) = (c.area(), c.moved_area());
@@ -185,8 +187,7 @@ fn curves(look: &Look<'_>, map: &Tensor, insert: bool) -> Result<Curves> {
         // At least a quarter of the image away, along both axes.
         let mut shift = |len: usize| len / 4 + rng.below((len / 2).max(1) as u32) as usize;
         let (dy, dx) = (shift(h), shift(w));
-        let elsewhere: Vec<f32> =
-            (0..h * w).map(|i| map.data()[(i / w + dy) % h * w + (i % w + dx) % w]).collect();
+        let elsewhere: Vec<f32> = (0..h * w).map(|i| map.data()[(i / w + dy) % h * w + (i % w + dx) % w]).collect();
         let curve = follow(look, &mut scorer, &elsewhere, insert)?;
         moved.iter_mut().zip(curve).for_each(|(sum, p)| *sum += p / MOVES as f64);
     }
