@@ -134,7 +134,7 @@ fn feature_maps_are_the_layers_values_and_their_picture_names_them() {
 fn filters_are_drawn_weight_by_weight_before_and_after() {
     let before = Sequential::new([8, 8, 1]).add(Conv2D::new(3, 2)).add(Conv2D::new(2, 3)).build(0).unwrap();
     let mut after = before.clone();
-    after.params_mut()[0].data.iter_mut().for_each(|w| *w = -2.0 * *w);
+    after.params_mut()[0].data.iter_mut().for_each(|w| *w *= -2.0);
     let (a, b) = (kernels(&before, None).unwrap(), kernels(&after, None).unwrap());
     assert_eq!((a.layer.as_str(), a.w.dims()), ("conv2d", &[2, 2, 1, 3][..]));
     assert_eq!(kernel_layers(&before), ["conv2d", "conv2d_1"]);
@@ -261,8 +261,10 @@ fn the_images_that_excite_a_channel_are_those_with_its_largest_values() {
         })
         .collect();
     all.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    let want: Vec<(f32, usize)> = all[..4].to_vec();
-    assert_eq!(found.iter().map(|e| (e.value, e.index)).collect::<Vec<_>>(), want);
+    for (e, (value, index)) in found.iter().zip(&all[..4]) {
+        assert!(e.index == *index && (e.value - value).abs() < 1e-5, "{e:?}: {value} of image {index}");
+    }
+    assert_eq!(found.len(), 4);
     for e in &found {
         mnist.test.fill(e.index, &mut x).unwrap();
         let u = unit(&model, &x, "conv2d_1", [e.at[0], e.at[1], 5], &machine()).unwrap();
@@ -292,8 +294,8 @@ fn deconvnet_starts_from_the_strongest_units() {
     order.sort_by(|a, b| largest(*b).total_cmp(&largest(*a)));
     assert_eq!(all.iter().map(|r| r.channel).collect::<Vec<_>>(), order[..all.len()]);
     for r in &all {
-        assert!((r.value - largest(r.channel)).abs() < 1e-6);
-        assert!((maps[0].maps[[r.at[0], r.at[1], r.channel]] - r.value).abs() < 1e-6);
+        assert!((r.value - largest(r.channel)).abs() < 1e-5);
+        assert!((maps[0].maps[[r.at[0], r.at[1], r.channel]] - r.value).abs() < 1e-5);
         // From the first layer, what comes back is the kernel times the value.
         let w = &model.params()[0].data;
         for (ky, kx, c) in (0..3).flat_map(|y| (0..3).flat_map(move |x| (0..2).map(move |c| (y, x, c)))) {
