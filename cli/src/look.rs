@@ -41,8 +41,13 @@ pub fn label(model: &Model, class: usize) -> String {
     model.labels.get(class).cloned().unwrap_or_else(|| format!("class {class}"))
 }
 
-/// A model with its weights.
+/// A model with its weights. That the picture has a kind is checked first, since what follows may take minutes.
 pub fn open_model(name: &str, args: &LookArgs) -> Result<Model> {
+    let ending = |out: &PathBuf| out.extension().map(|e| e.to_string_lossy().to_lowercase());
+    if let Some(out) = args.out.as_ref().filter(|out| !matches!(ending(out).as_deref(), Some("svg" | "png"))) {
+        return Err(Error::argument(format!("{} names no kind of picture", out.display()))
+            .with_help("end the name in .svg or .png"));
+    }
     input::trained(name, &Wanted { network: &args.network, offline: args.offline })
 }
 
