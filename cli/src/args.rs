@@ -1,8 +1,14 @@
 //! The arguments of every command, with the help that teaches them.
 
+mod look;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+pub use look::{
+    AttributeArgs, Blank, DeconvnetArgs, FeaturesArgs, FiltersArgs, InvertArgs, LookArgs, MaximiseArgs, UnitArgs,
+};
 
 const EXAMPLES: &str = "\
 Start here:
@@ -42,6 +48,21 @@ pub enum Command {
     Convert(ConvertArgs),
     /// Compare two models: the first layer that deviates, how much, and why
     Diff(DiffArgs),
+    /// Show the feature maps of each layer for an image, or what two line filters see in images
+    Features(FeaturesArgs),
+    /// Show the kernels of a layer, and what they were before training
+    Filters(FiltersArgs),
+    /// Take one unit apart: what it sees, its products, its sum, and the gradient that flows back
+    Unit(UnitArgs),
+    /// Show which pixels an answer rests on, and whether to believe that
+    Attribute(AttributeArgs),
+    /// Show what in an image drives the strongest channels of a layer
+    Deconvnet(DeconvnetArgs),
+    /// Restore an image from what each layer keeps of it
+    Invert(InvertArgs),
+    /// Make the image that a class or a channel answers to most
+    #[command(alias = "maximize")]
+    Maximise(MaximiseArgs),
     /// Download trained weights
     Fetch(FetchArgs),
     /// List the networks that the program knows

@@ -5,18 +5,25 @@
 //! remedy and an exit code.
 
 mod args;
+mod attribute;
 mod bench;
 mod cache;
 mod check;
 mod completions;
 mod convert;
+mod deconvnet;
 mod diff;
 mod download;
 mod evaluate;
+mod features;
 mod fetch;
+mod filters;
 mod input;
+mod invert;
 mod job;
 mod list;
+mod look;
+mod maximise;
 mod out;
 mod plan;
 mod predict;
@@ -26,6 +33,7 @@ mod sample;
 mod stop;
 mod summary;
 mod train;
+mod unit;
 
 use std::process::ExitCode;
 
@@ -60,6 +68,13 @@ fn run(command: &Command) -> striate::Result<ExitCode> {
         Command::Plan(args) => plan::run(args),
         Command::Convert(args) => convert::run(args),
         Command::Diff(args) => return diff::run(args),
+        Command::Features(args) => features::run(args),
+        Command::Filters(args) => filters::run(args),
+        Command::Unit(args) => unit::run(args),
+        Command::Attribute(args) => attribute::run(args),
+        Command::Deconvnet(args) => deconvnet::run(args),
+        Command::Invert(args) => invert::run(args),
+        Command::Maximise(args) => maximise::run(args),
         Command::Fetch(args) => fetch::run(args),
         Command::Models(args) => list::models(args),
         Command::Data(args) => list::data(args),

@@ -4,6 +4,7 @@
 //! - [`LineChart`]: any lines over a common x.
 //! - [`confusion`]: which class was taken for which.
 //! - [`image_grid`]: many small images with their labels.
+//! - [`Sheet`]: images, maps of numbers and charts in rows under headings.
 //! - [`network()`]: the architecture of a network.
 //!
 //! Each is laid out once, as a [`Scene`] of plain shapes, from which both forms
@@ -20,12 +21,14 @@ mod confusion;
 mod curves;
 mod font;
 mod grid;
+mod heat;
 mod labels;
 mod network;
 mod picture;
 mod raster;
 mod scene;
 mod series;
+mod sheet;
 mod svg;
 #[cfg(test)]
 mod tests;
@@ -37,7 +40,9 @@ pub use confusion::{Confusion, confusion};
 pub use curves::{LossCurve, TrainingCurves, loss_curve, training_curves};
 pub use font::Weight;
 pub use grid::{Cell, ImageGrid, image_grid};
+pub use heat::{Range, short};
 pub use network::{Architecture, Block, BlockKind, Part, network};
 pub use picture::{PNG_SCALE, Picture};
 pub use scene::{Anchor, Bitmap, Rect, Scene, Shape, Stroke, Text};
 pub use series::{Best, Line, Series};
+pub use sheet::{Item, Panel, Section, Sheet};
