@@ -221,8 +221,7 @@ impl Plain {
     /// The place of the maximum of each 2x2 window: the switch.
     fn switch(a: &Map, y: usize, x: usize) -> (usize, usize) {
         let all = [(0, 0), (0, 1), (1, 0), (1, 1)].map(|(i, j)| (2 * y + i, 2 * x + j));
-        let best = all.iter().fold(all[0], |b, p| if a[p.0][p.1] > a[b.0][b.1] { *p } else { b });
-        best
+        all.iter().fold(all[0], |b, p| if a[p.0][p.1] > a[b.0][b.1] { *p } else { b })
     }
 
     /// From one unit of the last layer back to the pixels.
@@ -273,15 +272,15 @@ impl Plain {
         };
         let seed = map(&before, |y, x, v| if (y, x) == unit { relu(v.max(0.0), v) } else { 0.0 });
         let mut pixels = map(x, |_, _, _| 0.0);
-        for c in 0..2 {
+        for (c, inner) in inner.iter().enumerate() {
             // The kernel turned by 180 degrees.
             let to_pool = conv(&seed, |i, j| self.k2[((2 - i) * 3 + 2 - j) * 2 + c]);
             let mut unpooled = map(x, |_, _, _| 0.0);
             for (y, x) in (0..ph).flat_map(|y| (0..pw).map(move |x| (y, x))) {
-                let s = Self::switch(&inner[c], y, x);
+                let s = Self::switch(inner, y, x);
                 unpooled[s.0][s.1] = to_pool[y][x];
             }
-            let through = map(&unpooled, |y, x, d| relu(d, inner[c][y][x]));
+            let through = map(&unpooled, |y, x, d| relu(d, inner[y][x]));
             let add = conv(&through, |i, j| self.k1[((2 - i) * 3 + 2 - j) * 2 + c]);
             pixels = map(&pixels, |y, x, v| v + add[y][x]);
         }
