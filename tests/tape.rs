@@ -270,7 +270,7 @@ impl Plain {
             }
             ReluRule::Deconvnet => d.max(0.0),
         };
-        let seed = map(&before, |y, x, v| if (y, x) == unit { relu(v.max(0.0), v) } else { 0.0 });
+        let seed = map(&before, |y, x, v| if (y, x) == unit { relu(1.0, v) } else { 0.0 });
         let mut pixels = map(x, |_, _, _| 0.0);
         for (c, inner) in inner.iter().enumerate() {
             // The kernel turned by 180 degrees.
@@ -323,9 +323,10 @@ fn three_rules(seed: u64) -> Vec<[Vec<f32>; 3]> {
     tape.forward(&x).unwrap();
     let y = tape.value(Spot::Layer("conv2d_1")).unwrap();
     let mut all = Vec::new();
-    for at in (0..12).filter(|at| y.data()[*at] > 0.0) {
+    // A unit that is almost 0 may be so by rounding alone.
+    for at in (0..12).filter(|at| y.data()[*at] > 1e-3) {
         let mut seed = vec![0.0; 12];
-        seed[at] = y.data()[at];
+        seed[at] = 1.0;
         all.push([ReluRule::Derivative, ReluRule::Guided, ReluRule::Deconvnet].map(|rule| {
             tape.backward(Spot::Layer("conv2d_1"), &seed, rule).unwrap();
             let want: Vec<f64> = plain.back(&image, (at / 3, at % 3), rule).concat();
