@@ -2,6 +2,7 @@
 
 mod certificate;
 mod drawing;
+pub mod explain;
 mod layers;
 mod receptive_field;
 

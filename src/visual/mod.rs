@@ -5,6 +5,8 @@
 //! - [`confusion`]: which class was taken for which.
 //! - [`image_grid`]: many small images with their labels.
 //! - [`network()`]: the architecture of a network.
+//! - [`Matrix`]: a matrix of numbers, cell by cell, some of them pointed out.
+//! - [`Animation`]: scenes one after the other, as an SVG that moves or as a GIF.
 //!
 //! Each is laid out once, as a [`Scene`] of plain shapes, from which both forms
 //! are made, so they show the same. Text is measured in one embedded typeface,
@@ -13,6 +15,7 @@
 //!
 //! Nothing here knows training, graphs or tensors.
 
+mod animation;
 mod axis;
 mod chart;
 mod colour;
@@ -21,6 +24,7 @@ mod curves;
 mod font;
 mod grid;
 mod labels;
+mod matrix;
 mod network;
 mod picture;
 mod raster;
@@ -30,6 +34,7 @@ mod svg;
 #[cfg(test)]
 mod tests;
 
+pub use animation::{Animation, MOST_FRAMES};
 pub use axis::{AxisStyle, Scale, Unit};
 pub use chart::LineChart;
 pub use colour::{Colour, ColourBar, ColourMap, PALETTE, Paint};
@@ -37,6 +42,7 @@ pub use confusion::{Confusion, confusion};
 pub use curves::{LossCurve, TrainingCurves, loss_curve, training_curves};
 pub use font::Weight;
 pub use grid::{Cell, ImageGrid, image_grid};
+pub use matrix::{Matrix, NumberCell};
 pub use network::{Architecture, Block, BlockKind, Part, network};
 pub use picture::{PNG_SCALE, Picture};
 pub use scene::{Anchor, Bitmap, Rect, Scene, Shape, Stroke, Text};
