@@ -1,5 +1,7 @@
 //! The arguments of every command, with the help that teaches them.
 
+pub mod explain;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -38,6 +40,10 @@ pub enum Command {
     Convert(ConvertArgs),
     /// Compare two models: the first layer that deviates, how much, and why
     Diff(DiffArgs),
+    /// Show the mathematics of a layer step by step, on small numbers
+    Explain(explain::ExplainArgs),
+    /// Show famous mistakes at work: what the loss says, and what a check says
+    Museum(explain::MuseumArgs),
     /// Download trained weights
     Fetch(FetchArgs),
     /// List the networks that the program knows

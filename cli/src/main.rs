@@ -12,10 +12,12 @@ mod convert;
 mod diff;
 mod download;
 mod evaluate;
+mod explain;
 mod fetch;
 mod input;
 mod job;
 mod list;
+mod museum;
 mod out;
 mod predict;
 mod progress;
@@ -56,6 +58,8 @@ fn run(command: &Command) -> striate::Result<ExitCode> {
         Command::Check(args) => check::run(args),
         Command::Convert(args) => convert::run(args),
         Command::Diff(args) => return diff::run(args),
+        Command::Explain(args) => explain::run(args),
+        Command::Museum(args) => museum::run(args),
         Command::Fetch(args) => fetch::run(args),
         Command::Models(args) => list::models(args),
         Command::Data(args) => list::data(args),

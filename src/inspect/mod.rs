@@ -4,6 +4,7 @@ mod certificate;
 mod drawing;
 pub mod explain;
 mod layers;
+pub mod museum;
 mod receptive_field;
 
 pub use certificate::{Certificate, CheckConfig, Line, certificate};

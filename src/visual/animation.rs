@@ -64,7 +64,9 @@ impl Animation {
                 .with_help("make all pages of one size"));
         }
         if !(0.02..=60.0).contains(&seconds) {
-            return Err(Error::argument(format!("{seconds} seconds a frame cannot be shown")).with_help("give 0.02 to 60"));
+            return Err(
+                Error::argument(format!("{seconds} seconds a frame cannot be shown")).with_help("give 0.02 to 60")
+            );
         }
         Ok(Self { frames, seconds })
     }
@@ -153,7 +155,8 @@ impl Animation {
             pages.push(colours.numbered(&rgb));
         }
         let palette = colours.palette();
-        let pages: Vec<Vec<u8>> = pages.iter().map(|page| page.iter().map(|c| palette.index[*c as usize]).collect()).collect();
+        let pages: Vec<Vec<u8>> =
+            pages.iter().map(|page| page.iter().map(|c| palette.index[*c as usize]).collect()).collect();
         encode(&pages, size, &palette.bytes, self.seconds)
             .map_err(|e| Error::argument(format!("the animation cannot be written as GIF: {e}")))
     }
@@ -240,13 +243,19 @@ impl Colours {
         order.sort_by_key(|i| std::cmp::Reverse(self.seen[*i].1));
         order.truncate(256);
         let kept: Vec<[u8; 3]> = order.iter().map(|i| self.seen[*i].0).collect();
-        let distance = |a: &[u8; 3], b: &[u8; 3]| (0..3).map(|i| (i32::from(a[i]) - i32::from(b[i])).pow(2)).sum::<i32>();
+        let distance =
+            |a: &[u8; 3], b: &[u8; 3]| (0..3).map(|i| (i32::from(a[i]) - i32::from(b[i])).pow(2)).sum::<i32>();
         let nearest = |c: &[u8; 3]| (0..kept.len()).min_by_key(|i| distance(&kept[*i], c)).unwrap_or(0) as u8;
         Palette { bytes: kept.concat(), index: self.seen.iter().map(|(colour, _)| nearest(colour)).collect() }
     }
 }
 
-fn encode(pages: &[Vec<u8>], [width, height]: [usize; 2], palette: &[u8], seconds: f64) -> Result<Vec<u8>, gif::EncodingError> {
+fn encode(
+    pages: &[Vec<u8>],
+    [width, height]: [usize; 2],
+    palette: &[u8],
+    seconds: f64,
+) -> Result<Vec<u8>, gif::EncodingError> {
     let mut bytes = Vec::new();
     let mut encoder = gif::Encoder::new(&mut bytes, width as u16, height as u16, palette)?;
     encoder.set_repeat(gif::Repeat::Infinite)?;
@@ -315,10 +324,16 @@ mod tests {
         let classes: Vec<&str> = groups.iter().filter_map(|g| g.attribute("class")).collect();
         assert_eq!(classes, ["k0", "k1", "k2", "k1"]);
         // Without animation, the last frame.
-        let shown: Vec<&str> =
-            groups.iter().filter(|g| g.attribute("visibility").is_none()).filter_map(|g| g.attribute("class")).collect();
+        let shown: Vec<&str> = groups
+            .iter()
+            .filter(|g| g.attribute("visibility").is_none())
+            .filter_map(|g| g.attribute("class"))
+            .collect();
         assert_eq!(shown, ["k2"]);
-        assert!(svg.contains("@keyframes k1{0%{visibility:hidden}20%{visibility:visible}40%{visibility:hidden}}"), "{svg}");
+        assert!(
+            svg.contains("@keyframes k1{0%{visibility:hidden}20%{visibility:visible}40%{visibility:hidden}}"),
+            "{svg}"
+        );
         assert!(svg.contains(".k1{animation:k1 2.5s step-end infinite}"), "{svg}");
         assert!(svg.contains("prefers-reduced-motion"));
     }

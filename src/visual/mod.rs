@@ -1,7 +1,7 @@
 //! Values in, pictures out, as SVG and as PNG.
 //!
 //! - [`training_curves`], [`loss_curve`]: how a training run went.
-//! - [`LineChart`]: any lines over a common x.
+//! - [`LineChart`]: any lines over a common x; [`charts`]: several of them on one page.
 //! - [`confusion`]: which class was taken for which.
 //! - [`image_grid`]: many small images with their labels.
 //! - [`network()`]: the architecture of a network.
@@ -26,6 +26,7 @@ mod grid;
 mod labels;
 mod matrix;
 mod network;
+mod panels;
 mod picture;
 mod raster;
 mod scene;
@@ -44,6 +45,7 @@ pub use font::Weight;
 pub use grid::{Cell, ImageGrid, image_grid};
 pub use matrix::{Matrix, NumberCell};
 pub use network::{Architecture, Block, BlockKind, Part, network};
+pub use panels::charts;
 pub use picture::{PNG_SCALE, Picture};
 pub use scene::{Anchor, Bitmap, Rect, Scene, Shape, Stroke, Text};
 pub use series::{Best, Line, Series};

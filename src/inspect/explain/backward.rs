@@ -15,7 +15,7 @@
 use serde::Serialize;
 
 use super::text::{self, Block, beside, factor, indented, num, plane, titled, wrapped};
-use super::{Convolution, ConvSteps, Maps, PoolCase, PoolSteps};
+use super::{ConvSteps, Convolution, Maps, PoolCase, PoolSteps};
 use crate::conv::reference;
 use crate::error::{Error, Result};
 
@@ -87,9 +87,8 @@ impl Gradient {
     fn differences(mut self, loss: impl Fn(usize, f64) -> f64) -> Self {
         let [_, w, c] = self.values.dims();
         let centre = loss(0, 0.0);
-        let quotient = |step: f64| {
-            Maps::from_fn(self.values.dims(), |i, j, k| (loss((i * w + j) * c + k, step) - centre) / step)
-        };
+        let quotient =
+            |step: f64| Maps::from_fn(self.values.dims(), |i, j, k| (loss((i * w + j) * c + k, step) - centre) / step);
         (self.below, self.above) = (quotient(-STEP), quotient(STEP));
         self
     }
@@ -131,8 +130,10 @@ impl Convolution {
     /// As [`Convolution::geometry`]; a flipped kernel; a `dy` of another size; too much for finite differences.
     pub fn backward(&self, dy: Option<&Maps>) -> Result<Backward> {
         if self.flip {
-            return Err(Error::argument("the backward pass is explained for cross-correlation, as networks compute it")
-                .with_help("leave the flip away"));
+            return Err(Error::argument(
+                "the backward pass is explained for cross-correlation, as networks compute it",
+            )
+            .with_help("leave the flip away"));
         }
         let steps = self.steps()?;
         let dy = gradient_to(&steps.y, dy)?;
@@ -188,9 +189,8 @@ fn check_work(work: usize) -> Result<()> {
     if work <= MOST_WORK {
         return Ok(());
     }
-    Err(Error::shape(format!("finite differences of this layer take {work} steps")).with_help(format!(
-        "give a smaller input: at most {MOST_WORK} steps, two forward passes for each number"
-    )))
+    Err(Error::shape(format!("finite differences of this layer take {work} steps"))
+        .with_help(format!("give a smaller input: at most {MOST_WORK} steps, two forward passes for each number")))
 }
 
 fn gradient_to(y: &Maps, dy: Option<&Maps>) -> Result<Maps> {
@@ -274,7 +274,8 @@ fn pool_gradient(steps: &PoolSteps, dy: &Maps) -> Gradient {
     for cell in &steps.cells {
         let at = [cell.at[0], cell.at[1], cell.channel];
         let share = if cell.winner.is_some() { 1.0 } else { 1.0 / cell.count as f64 };
-        for [i, j] in cell.taps.iter().filter_map(|t| t.from).filter(|p| cell.winner.is_none_or(|winner| winner == *p)) {
+        for [i, j] in cell.taps.iter().filter_map(|t| t.from).filter(|p| cell.winner.is_none_or(|winner| winner == *p))
+        {
             parts[(i * w + j) * c + cell.channel].push(part(at, dy, share));
         }
     }
@@ -284,7 +285,8 @@ fn pool_gradient(steps: &PoolSteps, dy: &Maps) -> Gradient {
 impl Backward {
     /// The steps as a page of text; of each gradient the first `cells` with their parts.
     pub fn text(&self, cells: usize) -> String {
-        let mut lines = vec![format!("Backward through {}, with L = sum of dy y = {}", self.layer, num(self.loss)), String::new()];
+        let mut lines =
+            vec![format!("Backward through {}, with L = sum of dy y = {}", self.layer, num(self.loss)), String::new()];
         lines.extend(indented(&self.formulas));
         for c in 0..self.dy.dims()[2].max(self.x.dims()[2]) {
             let named = |name: &str, maps: &Maps| {
@@ -423,7 +425,9 @@ mod tests {
     fn the_text_has_the_parts_and_fits_a_terminal() {
         let text = Convolution::example().backward(Some(&Convolution::example_dy())).unwrap().text(6);
         assert!(text.lines().all(|l| l.chars().count() <= text::WIDTH), "{text}");
-        for part in ["dx(0, 0) = 1·1 = 1", "db(0, 0) = 1·1 + 0·1 + (-1)·1", "... and 10 more", "All gradients lie between"] {
+        for part in
+            ["dx(0, 0) = 1·1 = 1", "db(0, 0) = 1·1 + 0·1 + (-1)·1", "... and 10 more", "All gradients lie between"]
+        {
             assert!(text.contains(part), "'{part}' is not in:\n{text}");
         }
     }

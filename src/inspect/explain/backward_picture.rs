@@ -48,7 +48,11 @@ impl Backward {
         }
         let title = format!("Backward through {}: where each gradient comes from", self.layer);
         let agrees = self.gradients.iter().all(Gradient::agrees);
-        let verdict = if agrees { "every gradient lies between its finite differences" } else { "some gradient does not lie between its finite differences" };
+        let verdict = if agrees {
+            "every gradient lies between its finite differences"
+        } else {
+            "some gradient does not lie between its finite differences"
+        };
         let step = at.map_or("all outputs are in".into(), |[i, j, k]| {
             let name = if channels == 1 { format!("({i}, {j})") } else { format!("({i}, {j}, {k})") };
             format!("output {name} sends back dy = {}", show(self.dy.at(i, j, k)))
@@ -77,7 +81,9 @@ impl Gradient {
     // The tensor, its gradient so far, and the differences.
     fn stack(&self, channel: usize, at: Option<[usize; 3]>, colour: usize) -> Vec<Option<Matrix>> {
         let channels = self.values.dims()[2];
-        let plain = |maps: &Maps, name: &str| self.grid(maps, (channel, numbered(name, "channel", channels, channel)), &|_, cell| cell);
+        let plain = |maps: &Maps, name: &str| {
+            self.grid(maps, (channel, numbered(name, "channel", channels, channel)), &|_, cell| cell)
+        };
         let near = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-6 * a.abs().max(1.0);
         let smooth = self.below.data().iter().zip(self.above.data()).all(near);
         let value = self.name.trim_start_matches('d').to_string();
@@ -106,7 +112,12 @@ impl Gradient {
         })
     }
 
-    fn grid(&self, maps: &Maps, (channel, title): (usize, String), look: &dyn Fn(usize, NumberCell) -> NumberCell) -> Matrix {
+    fn grid(
+        &self,
+        maps: &Maps,
+        (channel, title): (usize, String),
+        look: &dyn Fn(usize, NumberCell) -> NumberCell,
+    ) -> Matrix {
         let [h, w, c] = maps.dims();
         let cells = (0..h * w).map(|i| look(i * c + channel, NumberCell::new(show(maps.at(i / w, i % w, channel)))));
         let (row_names, column_names) = (indices(h), indices(w));

@@ -186,9 +186,7 @@ impl Convolution {
     pub fn steps(&self) -> Result<ConvSteps> {
         let g = self.geometry()?;
         let w = self.weights();
-        let places = |k: usize| {
-            (0..g.h.output * g.w.output).map(move |at| (k, [at / g.w.output, at % g.w.output]))
-        };
+        let places = |k: usize| (0..g.h.output * g.w.output).map(move |at| (k, [at / g.w.output, at % g.w.output]));
         let cells: Vec<ConvCell> = (0..g.oc).flat_map(places).map(|(k, at)| self.cell(&g, &w, k, at)).collect();
         let pixels = g.h.output * g.w.output;
         let y = Maps::from_fn([g.h.output, g.w.output, g.oc], |i, j, k| cells[k * pixels + i * g.w.output + j].y);
@@ -229,9 +227,13 @@ impl ConvSteps {
             return Ok(&self.cells[(k * g.h.output + i) * g.w.output + j]);
         }
         let (h, w, oc) = (g.h.output, g.w.output, g.oc);
-        Err(Error::argument(format!("there is no output ({i}, {j}) of kernel {k}: the output is {h}x{w}x{oc}")).with_help(
-            format!("rows are 0 to {}, columns 0 to {}, kernels 0 to {}; all count from 0", h - 1, w - 1, oc - 1),
-        ))
+        Err(Error::argument(format!("there is no output ({i}, {j}) of kernel {k}: the output is {h}x{w}x{oc}"))
+            .with_help(format!(
+                "rows are 0 to {}, columns 0 to {}, kernels 0 to {}; all count from 0",
+                h - 1,
+                w - 1,
+                oc - 1
+            )))
     }
 
     /// The sum of an output in numbers, such as `1·1 + 2·0 + 1 = 2`.
@@ -271,7 +273,11 @@ impl ConvSteps {
 
     fn opening(&self) -> Block {
         let (g, case) = (&self.geometry, &self.case);
-        let how = if case.flip { "the kernel is flipped, then laid on the input" } else { "the kernel is laid on the input as it is" };
+        let how = if case.flip {
+            "the kernel is flipped, then laid on the input"
+        } else {
+            "the kernel is laid on the input as it is"
+        };
         let mut lines = vec![format!("{}: {how}", case.name()), String::new()];
         lines.push(format!("  {}", formula(g, case.flip)));
         lines.extend([String::new(), "Size of the output: floor((in + before + after - reach) / stride) + 1".into()]);
@@ -280,7 +286,9 @@ impl ConvSteps {
         lines.extend(indented(&self.matrices()));
         let padded = g.h.before + g.h.after + g.w.before + g.w.after > 0;
         lines.extend(padded.then(String::new));
-        lines.extend(padded.then(|| format!("In brackets ( ): the padding, with the value {}.", num(g.pad_value.into()))));
+        lines.extend(
+            padded.then(|| format!("In brackets ( ): the padding, with the value {}.", num(g.pad_value.into()))),
+        );
         lines
     }
 
@@ -345,18 +353,29 @@ impl ConvSteps {
         let other = Convolution { flip: !self.case.flip, ..self.case.clone() }.steps()?;
         let (kernel, g) = (&self.case.kernels[0], &self.geometry);
         let what = if self.case.flip { "without the flip: cross-correlation" } else { "with the flip: convolution" };
-        let mut lines = vec![String::new(), format!("The same {what}, as {} it", if self.case.flip { "networks compute" } else { "mathematics defines" })];
-        let y = |name: &str, steps: &Self| titled(name, plane(&steps.y, 0));
+        let mut lines = vec![
+            String::new(),
+            format!(
+                "The same {what}, as {} it",
+                if self.case.flip { "networks compute" } else { "mathematics defines" }
+            ),
+        ];
+        let of = |name: &str| if g.oc == 1 { name.to_string() } else { format!("{name}, kernel 0") };
+        let y = |name: &str, steps: &Self| titled(&of(name), plane(&steps.y, 0));
         let flipped = kernel.flipped();
         let row = [
-            titled("w", plane(kernel, 0)),
+            titled(if g.ic_per_group() == 1 { "w" } else { "w, channel 0" }, plane(kernel, 0)),
             sign("->", g.h.kernel),
             titled("flipped", plane(&flipped, 0)),
             y(if self.case.flip { "y, no flip" } else { "y, flipped" }, &other),
             y("y above", self),
         ];
         lines.extend(indented(&beside(&row, 3)));
-        let same = if flipped == *kernel { "They agree: the kernel is its own mirror image." } else { "A kernel that is learnt may as well be learnt flipped." };
+        let same = if flipped == *kernel {
+            "They agree: the kernel is its own mirror image."
+        } else {
+            "A kernel that is learnt may as well be learnt flipped."
+        };
         lines.push(format!("  {same}"));
         Ok(lines)
     }
@@ -455,7 +474,8 @@ mod tests {
     fn m4_m6_m9_both_kinds_are_those_of_mathematics() {
         let plane = |m: &Maps| Plane::new(m.dims()[0], m.dims()[1], |i, j| m.at(i, j, 0));
         let plain = Convolution { bias: vec![], ..case([5, 6, 1], [3, 3, 1], 1) };
-        for (padding, mode) in [(Padding::Valid, Mode::Valid), (Padding::Same, Mode::Same), (Padding::Full, Mode::Full)] {
+        for (padding, mode) in [(Padding::Valid, Mode::Valid), (Padding::Same, Mode::Same), (Padding::Full, Mode::Full)]
+        {
             for flip in [false, true] {
                 let case = Convolution { padding, flip, ..plain.clone() };
                 let (x, w) = (plane(&case.x), plane(&case.kernels[0]));
@@ -499,9 +519,13 @@ mod tests {
         assert!(error(Convolution { bias: vec![f64::NAN], ..example() }).contains("a bias is NaN"));
         assert!(error(Convolution { pad_value: f32::NAN, ..example() }).contains("padding value NaN"));
         let two = "1 0; 0 1 | 1 1; 1 1".parse().unwrap();
-        assert!(error(Convolution { kernels: vec![two], ..example() }).contains("a kernel has 2 channels, the input 1"));
-        assert!(error(Convolution { x: some([200, 200, 1], 0), kernels: vec![some([9, 9, 1], 0)], ..example() })
-            .contains("too many to be shown"));
+        assert!(
+            error(Convolution { kernels: vec![two], ..example() }).contains("a kernel has 2 channels, the input 1")
+        );
+        assert!(
+            error(Convolution { x: some([200, 200, 1], 0), kernels: vec![some([9, 9, 1], 0)], ..example() })
+                .contains("too many to be shown")
+        );
         let steps = example().steps().unwrap();
         assert!(steps.text(Show::Cell([3, 0, 0])).unwrap_err().to_string().contains("the output is 3x3x1"));
     }

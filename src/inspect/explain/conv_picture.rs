@@ -7,7 +7,7 @@ use super::text::{factor, formula};
 use super::{ConvCell, ConvSteps, Maps};
 use crate::conv::Geometry;
 use crate::error::Result;
-use crate::visual::{Animation, Matrix, NumberCell, Paint, Picture, Scene};
+use crate::visual::{Animation, Matrix, NumberCell, Paint, Picture, Scene, Text};
 
 // Seconds of a frame.
 const PACE: f64 = 1.1;
@@ -52,9 +52,19 @@ impl ConvSteps {
         }
         columns.extend([Column::Shared(of_channel(&|c| self.kernel(cell, c, self.case.flip))), sign("=")]);
         columns.push(Column::Shared(of_channel(&|c| self.products(cell, c))));
-        columns.push(Column::Words((0..g.ic).map(|c| active(c).map_or(String::new(), |c| sum(cell, c))).collect(), self.sum_width()));
+        let sums = (0..g.ic).map(|c| active(c).map_or(String::new(), |c| sum(cell, c))).collect();
+        columns
+            .push(Column::Words(sums, self.words_width(|cell| (0..g.ic_per_group()).map(|c| sum(cell, c)).collect())));
+        columns.push(Column::Words(vec![self.bias(cell)], self.words_width(|cell| vec![self.bias(cell)])));
         columns.push(Column::Own((0..g.oc).map(|k| self.output(cell, k, done)).collect()));
-        Sheet { title: self.title(), subtitle: self.subtitle(), columns, foot: self.foot(cell), description: self.equation(cell) }.scene()
+        Sheet {
+            title: self.title(),
+            subtitle: self.subtitle(),
+            columns,
+            foot: self.foot(cell),
+            description: self.equation(cell),
+        }
+        .scene()
     }
 
     fn title(&self) -> String {
@@ -70,7 +80,9 @@ impl ConvSteps {
     fn subtitle(&self) -> String {
         let g = &self.geometry;
         let mut words = vec![format!("output {}×{}: {}", g.h.output, g.w.output, formula(&g.h).replace('-', "−"))];
-        if (g.h.input, g.h.kernel, g.h.stride, g.h.before, g.h.after) != (g.w.input, g.w.kernel, g.w.stride, g.w.before, g.w.after) {
+        if (g.h.input, g.h.kernel, g.h.stride, g.h.before, g.h.after)
+            != (g.w.input, g.w.kernel, g.w.stride, g.w.before, g.w.after)
+        {
             words.push(formula(&g.w).replace('-', "−"));
         }
         for (name, [a, b]) in [("stride", self.case.stride), ("dilation", self.case.dilation)] {
@@ -103,7 +115,8 @@ impl ConvSteps {
         if active {
             for term in cell.terms.iter().filter(|t| t.channel == channel) {
                 if let Some(place) = plane.under(axes, cell.at, term.tap) {
-                    *place = place.clone().fill(Paint::Tint(X)).note(format!("×{}", show(term.w))).edge(Paint::Series(X));
+                    *place =
+                        place.clone().fill(Paint::Tint(X)).note(format!("×{}", show(term.w))).edge(Paint::Series(X));
                 }
             }
         }
@@ -113,7 +126,8 @@ impl ConvSteps {
     // Wide enough for every number under every weight, so that nothing moves in an animation.
     fn input_width(&self) -> f64 {
         let numbers = self.case.x.data().iter().map(|v| NumberCell::new(show(*v)));
-        let weights = self.case.kernels.iter().flat_map(Maps::data).map(|w| NumberCell::new("").note(format!("×{}", show(*w))));
+        let weights =
+            self.case.kernels.iter().flat_map(Maps::data).map(|w| NumberCell::new("").note(format!("×{}", show(*w))));
         let pad = NumberCell::new(show(self.geometry.pad_value.into()));
         Matrix::width_for(&numbers.chain(weights).chain([pad]).collect::<Vec<_>>(), 40.0)
     }
@@ -150,9 +164,14 @@ impl ConvSteps {
         Matrix { title, columns: self.geometry.w.kernel, cells, cell: (width, 34.0), ..Matrix::default() }
     }
 
-    fn sum_width(&self) -> f64 {
-        let sums = self.cells.iter().flat_map(|cell| (0..cell.channel_sums.len()).map(|c| sum(cell, c)));
-        sums.map(|text| crate::visual::Text::new(text).size(13.0).width()).fold(20.0, f64::max).ceil()
+    fn bias(&self, cell: &ConvCell) -> String {
+        if self.case.bias.is_empty() { "→".into() } else { format!("+ bias {} →", show(cell.bias)) }
+    }
+
+    // The room that words about any output need.
+    fn words_width(&self, words: impl Fn(&ConvCell) -> Vec<String>) -> f64 {
+        let all = self.cells.iter().flat_map(words);
+        all.map(|text| Text::new(text).size(13.0).width()).fold(20.0, f64::max).ceil()
     }
 
     fn output(&self, cell: &ConvCell, k: usize, done: usize) -> Matrix {
@@ -171,7 +190,7 @@ impl ConvSteps {
 }
 
 fn sum(cell: &ConvCell, channel: usize) -> String {
-    format!("sum {} →", show(cell.channel_sums[channel]))
+    format!("sum {}", show(cell.channel_sums[channel]))
 }
 
 #[cfg(test)]
@@ -180,18 +199,35 @@ mod tests {
     use super::*;
     use crate::conv::Padding;
     use crate::inspect::explain::Convolution;
-    use crate::visual::{Shape, Text};
+    use crate::visual::Shape;
 
     fn cases() -> Vec<Convolution> {
         let some = |dims: [usize; 3], salt: usize| {
             Maps::from_fn(dims, |i, j, c| ((i * 7 + j * 3 + c * 5 + salt) % 11) as f64 * 0.75 - 4.0)
         };
-        let deep = Convolution { x: some([4, 5, 3], 0), kernels: vec![some([2, 3, 3], 1), some([2, 3, 3], 5)], bias: vec![0.5, -0.25], ..Convolution::example() };
+        let deep = Convolution {
+            x: some([4, 5, 3], 0),
+            kernels: vec![some([2, 3, 3], 1), some([2, 3, 3], 5)],
+            bias: vec![0.5, -0.25],
+            ..Convolution::example()
+        };
         vec![
             Convolution::example(),
             Convolution { flip: true, padding: Padding::Full, ..Convolution::example() },
-            Convolution { padding: Padding::Same, dilation: [2, 2], stride: [2, 1], pad_value: -1.0, ..Convolution::example() },
-            Convolution { x: some([4, 4, 4], 2), kernels: vec![some([2, 2, 2], 1), some([2, 2, 2], 3)], bias: vec![], groups: 2, ..Convolution::example() },
+            Convolution {
+                padding: Padding::Same,
+                dilation: [2, 2],
+                stride: [2, 1],
+                pad_value: -1.0,
+                ..Convolution::example()
+            },
+            Convolution {
+                x: some([4, 4, 4], 2),
+                kernels: vec![some([2, 2, 2], 1), some([2, 2, 2], 3)],
+                bias: vec![],
+                groups: 2,
+                ..Convolution::example()
+            },
             deep,
         ]
     }
@@ -214,11 +250,15 @@ mod tests {
     fn the_patch_is_tinted_with_its_weights_and_the_output_framed() {
         let steps = Convolution::example().steps().unwrap();
         let picture = steps.picture([1, 2, 0]).unwrap();
-        let fills = |paint: Paint| picture.scene().shapes().iter().filter(|s| matches!(s, Shape::Fill(_, p) if *p == paint)).count();
+        let fills = |paint: Paint| {
+            picture.scene().shapes().iter().filter(|s| matches!(s, Shape::Fill(_, p) if *p == paint)).count()
+        };
         assert_eq!([fills(Paint::Tint(X)), fills(Paint::Tint(W)), fills(Paint::Tint(Y))], [4, 4, 1]);
         let words = texts(picture.scene());
         // Input under the kernel 1 0; 2 −1 at rows 1 to 2, columns 2 to 3.
-        for want in ["×1", "×0", "×2", "×−1", "sum 4 →", "y(1, 2) = 3·1 + 2·0 + 1·2 + 1·(−1) + 1 = 5", "products"] {
+        for want in
+            ["×1", "×0", "×2", "×−1", "sum 4", "+ bias 1 →", "y(1, 2) = 3·1 + 2·0 + 1·2 + 1·(−1) + 1 = 5", "products"]
+        {
             assert!(words.iter().any(|w| w == want), "'{want}' is not in {words:?}");
         }
     }
@@ -227,7 +267,8 @@ mod tests {
     fn the_output_fills_up() {
         let steps = Convolution::example().steps().unwrap();
         let animation = steps.animation().unwrap();
-        let numbers = |scene: &Scene| scene.texts().filter(|t| t.bounds().x > scene.page().w - 150.0).map(Text::content).count();
+        let numbers =
+            |scene: &Scene| scene.texts().filter(|t| t.bounds().x > scene.page().w - 150.0).map(Text::content).count();
         let counts: Vec<usize> = animation.frames().iter().map(numbers).collect();
         assert!(counts.windows(2).all(|w| w[1] == w[0] + 1), "{counts:?}");
     }

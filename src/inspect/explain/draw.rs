@@ -2,9 +2,9 @@
 //!
 //! Columns that share rows have their matrices level, channel by channel; the others stand in the middle of the page.
 
+use crate::conv::Axis;
 use crate::error::{Error, Result};
 use crate::inspect::explain::Maps;
-use crate::conv::Axis;
 use crate::visual::{Anchor, Matrix, NumberCell, Paint, Scene, Text};
 
 /// Input numbers, weights and outputs, each in its colour wherever they stand.
@@ -73,14 +73,20 @@ impl Sheet {
         let shared = rows.iter().sum::<f64>() + BETWEEN * rows.len().saturating_sub(1) as f64;
         let own = |c: &Column| if let Column::Own(items) = c { stack(items).1 } else { 0.0 };
         let body = self.columns.iter().map(own).fold(shared, f64::max);
-        let wide = self.columns.iter().map(Column::width).sum::<f64>() + GAP * self.columns.len().saturating_sub(1) as f64;
+        let wide =
+            self.columns.iter().map(Column::width).sum::<f64>() + GAP * self.columns.len().saturating_sub(1) as f64;
         let inner = wide.max(self.head_width());
         let head = MARGIN + TITLE * 1.35 + if self.subtitle.is_empty() { 8.0 } else { 32.0 };
         let foot = if self.foot.is_empty() { 0.0 } else { 16.0 + 20.0 * self.foot.len() as f64 };
         let (width, height) = ((inner + 2.0 * MARGIN).ceil(), (head + body + foot + MARGIN).ceil());
         if width.max(height) > LARGEST {
-            return Err(Error::shape(format!("the picture would be {width} x {height} units, too large to be looked at"))
-                .with_help(format!("at most {LARGEST} a side: about {} numbers in a row; give a smaller input", LARGEST / 40.0)));
+            return Err(Error::shape(format!(
+                "the picture would be {width} x {height} units, too large to be looked at"
+            ))
+            .with_help(format!(
+                "at most {LARGEST} a side: about {} numbers in a row; give a smaller input",
+                LARGEST / 40.0
+            )));
         }
         let mut scene = Scene::new(width, height, &self.title, &self.description);
         scene.text(Text::new(&self.title).size(TITLE).bold().fit(inner).at(MARGIN, MARGIN + TITLE * 0.8));
@@ -147,7 +153,8 @@ impl Column {
             Self::Words(words, width) => {
                 for (i, text) in words.iter().enumerate() {
                     // The title above a matrix is no part of its middle.
-                    let middle = if words.len() == 1 && rows.len() != 1 { top + body / 2.0 } else { tops(i) + rows[i] / 2.0 };
+                    let middle =
+                        if words.len() == 1 && rows.len() != 1 { top + body / 2.0 } else { tops(i) + rows[i] / 2.0 };
                     let size = if text.chars().count() == 1 { 19.0 } else { WORDS };
                     let text = Text::new(text).size(size).paint(Paint::Muted).anchor(Anchor::Middle);
                     scene.text(text.centred(x + width / 2.0, middle + 10.0));

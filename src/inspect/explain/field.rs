@@ -10,7 +10,7 @@
 use serde::Serialize;
 
 use super::shapes;
-use super::text::{self, indented, wrapped};
+use super::text::{self, wrapped};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node};
 use crate::inspect::receptive_field::{Look, looks, short};
@@ -82,7 +82,10 @@ impl FieldSteps {
     /// The steps as a page of text.
     pub fn text(&self) -> String {
         let [h, w] = self.image;
-        let mut lines = vec![format!("Receptive field of {} in {}, on an image of {h}x{w}", self.layer, self.network), String::new()];
+        let mut lines = vec![
+            format!("Receptive field of {} in {}, on an image of {h}x{w}", self.layer, self.network),
+            String::new(),
+        ];
         lines.push("  r = r + (k - 1) d j     what one value sees: k values d apart, j inputs from each other".into());
         lines.push("  j = j s                 the inputs between two neighbours, s being the stride".into());
         lines.extend([String::new(), format!("{:<26}  {:<8} {:<30}", "input", "r = 1", "j = 1")]);
@@ -109,7 +112,8 @@ impl FieldSteps {
             short(rw)
         )];
         let out = |lo: i64, hi: i64, n: usize| lo < 0 || hi >= n as i64;
-        let over = if out(top, bottom, h) || out(left, right, w) { "; it hangs over the edge, into the padding" } else { "" };
+        let over =
+            if out(top, bottom, h) || out(left, right, w) { "; it hangs over the edge, into the padding" } else { "" };
         lines.push(format!("Its middle value sees rows {top} to {bottom} and columns {left} to {right}{over}."));
         lines
     }
@@ -122,8 +126,16 @@ impl FieldStep {
             let ([r, j], [new, jump]) = (self.before[i], self.after[i]);
             let (k, d, s) = (self.taps[i], self.dilation[i], self.stride[i]);
             let d = if d == 1 { String::new() } else { format!("·{d}") };
-            let grown = if k == 1 { format!("r = {}", short(new)) } else { format!("r = {} + ({k} - 1){d}·{} = {}", short(r), short(j), short(new)) };
-            let moved = if s == 1.0 { format!("j = {}", short(jump)) } else { format!("j = {}·{} = {}", short(j), short(s), short(jump)) };
+            let grown = if k == 1 {
+                format!("r = {}", short(new))
+            } else {
+                format!("r = {} + ({k} - 1){d}·{} = {}", short(r), short(j), short(new))
+            };
+            let moved = if s == 1.0 {
+                format!("j = {}", short(jump))
+            } else {
+                format!("j = {}·{} = {}", short(j), short(s), short(jump))
+            };
             format!("{grown:<30}  {moved}")
         };
         let name: String = self.layer.chars().take(26).collect();
@@ -268,7 +280,11 @@ mod tests {
                 for (axis, [first, last]) in step.window.iter().enumerate() {
                     assert_eq!((last - first + 1) as f64, step.after[axis][0], "{name} {}", step.layer);
                     let (middle, image) = ((first + last) / 2, steps.image[axis] as i64);
-                    assert!((middle - image / 2).abs() <= step.after[axis][1] as i64 + 1, "{name} {} {middle}", step.layer);
+                    assert!(
+                        (middle - image / 2).abs() <= step.after[axis][1] as i64 + 1,
+                        "{name} {} {middle}",
+                        step.layer
+                    );
                 }
             }
         }
@@ -277,7 +293,13 @@ mod tests {
     #[test]
     fn the_text_shows_the_recurrence() {
         let text = FieldSteps::of(&zoo::recipe("keras-mnist").unwrap().graph, None).unwrap().text();
-        for part in ["r = 1 + (3 - 1)·1 = 3", "r = 10 + (3 - 1)·4 = 18", "j = 4·2 = 8", "sees 22x22 of 28x28 inputs: 62 % of the image", "into the padding"] {
+        for part in [
+            "r = 1 + (3 - 1)·1 = 3",
+            "r = 10 + (3 - 1)·4 = 18",
+            "j = 4·2 = 8",
+            "sees 22x22 of 28x28 inputs: 62 % of the image",
+            "into the padding",
+        ] {
             assert!(text.contains(part), "'{part}' is not in:\n{text}");
         }
     }

@@ -31,15 +31,19 @@ impl FieldSteps {
     /// There are no steps, or too many to be drawn.
     pub fn picture(&self) -> Result<Picture> {
         if self.steps.is_empty() {
-            return Err(Error::argument(format!("each value of {} sees one input: there is nothing to draw", self.layer))
-                .with_help("name a layer behind a convolution or a pool"));
+            return Err(Error::argument(format!(
+                "each value of {} sees one input: there is nothing to draw",
+                self.layer
+            ))
+            .with_help("name a layer behind a convolution or a pool"));
         }
         if self.steps.len() > MOST_ROWS {
             return Err(Error::shape(format!("{} steps are too many for a picture", self.steps.len()))
                 .with_help(format!("at most {MOST_ROWS}: name an earlier layer; the text has them all")));
         }
         let body = (ROW * (self.steps.len() + 1) as f64 + 26.0).max(SQUARE + 24.0);
-        let (width, height) = (MARGIN + SQUARE + 40.0 + NAME + BAR + 14.0 + NUMBERS + MARGIN, HEAD + MARGIN + body + 44.0);
+        let (width, height) =
+            (MARGIN + SQUARE + 40.0 + NAME + BAR + 14.0 + NUMBERS + MARGIN, HEAD + MARGIN + body + 44.0);
         let title = format!("Receptive field of {} in {}", self.layer, self.network);
         let mut scene = Scene::new(width, height, &title, self.verdict().join(" "));
         scene.text(Text::new(&title).size(17.0).bold().fit(width - 2.0 * MARGIN).at(MARGIN, MARGIN + 13.0));
@@ -83,7 +87,11 @@ impl FieldSteps {
             let step = &self.steps[i];
             scene.outline(place(step.window[0], step.window[1]), Stroke::new(self.paint(i), 2.5));
         }
-        let words = if longest as usize == self.image[0].max(self.image[1]) { "the image" } else { "the image; what lies beyond it is padding" };
+        let words = if longest as usize == self.image[0].max(self.image[1]) {
+            "the image"
+        } else {
+            "the image; what lies beyond it is padding"
+        };
         let text = Text::new(words).size(11.0).paint(Paint::Muted).anchor(Anchor::Start);
         scene.text(text.at(x, y + (v[1] - v[0] + 1) as f64 * unit + 16.0));
     }
@@ -135,9 +143,14 @@ mod tests {
             let steps = FieldSteps::of(&zoo::recipe(name).unwrap().graph, None).unwrap();
             let picture = steps.picture().unwrap();
             assert_labels_are_apart(picture.scene());
-            let bars = picture.scene().shapes().iter().filter(|s| matches!(s, Shape::Fill(r, Paint::Solid(_)) if r.h == 12.0));
+            let bars =
+                picture.scene().shapes().iter().filter(|s| matches!(s, Shape::Fill(r, Paint::Solid(_)) if r.h == 12.0));
             assert_eq!(bars.count(), steps.steps.len(), "{name}");
-            let squares = picture.scene().shapes().iter().filter(|s| matches!(s, Shape::Outline(_, stroke) if stroke.width == 2.5));
+            let squares = picture
+                .scene()
+                .shapes()
+                .iter()
+                .filter(|s| matches!(s, Shape::Outline(_, stroke) if stroke.width == 2.5));
             assert_eq!(squares.count(), steps.steps.len().min(MOST_SQUARES), "{name}");
         }
         let first = FieldSteps::of(&zoo::recipe("keras-mnist").unwrap().graph, Some("input")).map(|s| s.picture());

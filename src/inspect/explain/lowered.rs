@@ -13,7 +13,7 @@
 use serde::Serialize;
 
 use super::text::{self, Block, beside, factor, indented, num, plane, titled, wrapped};
-use super::{Convolution, ConvSteps, Maps};
+use super::{ConvSteps, Convolution, Maps};
 use crate::conv::{Geometry, lowered};
 use crate::error::{Error, Result};
 
@@ -189,9 +189,8 @@ pub(super) fn pixel_names(g: &Geometry) -> Vec<String> {
 
 // A matrix with names, as many of its columns as a page holds, and `rows` of its rows.
 fn table(table: &Table, row_names: &[String], column_names: &[String], rows: usize) -> Block {
-    let shown: Vec<Vec<String>> = (0..table.rows().min(rows))
-        .map(|i| (0..table.columns).map(|j| num(table.at(i, j))).collect())
-        .collect();
+    let shown: Vec<Vec<String>> =
+        (0..table.rows().min(rows)).map(|i| (0..table.columns).map(|j| num(table.at(i, j))).collect()).collect();
     let len = |s: &String| s.chars().count();
     let wide = |j: usize| shown.iter().map(|r| len(&r[j])).chain(column_names.get(j).map(len)).max().unwrap_or(0);
     let first = row_names.iter().map(len).max().unwrap_or(0);
@@ -222,13 +221,18 @@ impl Im2col {
         let (pixels, terms, oc) = (self.col.rows(), self.col.columns, g.oc);
         let mut lines = vec!["im2col: a convolution as one matrix product".into(), String::new()];
         let x: Vec<Block> = (0..g.ic)
-            .map(|c| titled(&if g.ic == 1 { "x".into() } else { format!("x, channel {c}") }, plane(&self.steps.case.x, c)))
+            .map(|c| {
+                titled(&if g.ic == 1 { "x".into() } else { format!("x, channel {c}") }, plane(&self.steps.case.x, c))
+            })
             .collect();
         lines.extend(indented(&beside(&x, 3)));
-        lines.extend([String::new(), format!("col = im2col(x)  {pixels}x{terms}: each row is the patch of one output")]);
+        lines
+            .extend([String::new(), format!("col = im2col(x)  {pixels}x{terms}: each row is the patch of one output")]);
         lines.push("rows are outputs (i,j), columns places of the patch (u,v)".into());
         lines.extend(indented(&table(&self.col, &pixel_names(g), &tap_names(g), rows)));
-        let b = if self.steps.case.bias.is_empty() { String::new() } else {
+        let b = if self.steps.case.bias.is_empty() {
+            String::new()
+        } else {
             format!(", b = {}", self.steps.case.bias.iter().map(|b| num(*b)).collect::<Vec<_>>().join(", "))
         };
         lines.extend([String::new(), format!("W  {terms}x{oc}: each column is a kernel{b}")]);
@@ -254,7 +258,8 @@ impl Col2im {
     pub fn text(&self, rows: usize) -> String {
         let g = &self.geometry;
         let (pixels, terms) = (self.dcol.rows(), self.dcol.columns);
-        let mut lines = vec!["col2im: the way back of im2col; what it adds up is the gradient to x".into(), String::new()];
+        let mut lines =
+            vec!["col2im: the way back of im2col; what it adds up is the gradient to x".into(), String::new()];
         lines.push(format!("dcol = dy W^T  {pixels}x{terms}: what each element of each patch gets"));
         lines.push("rows are outputs (i,j), columns places of the patch (u,v)".into());
         lines.extend(indented(&table(&self.dcol, &pixel_names(g), &tap_names(g), rows)));
@@ -295,7 +300,9 @@ mod tests {
     use crate::conv::{Padding, reference};
 
     fn deep() -> Convolution {
-        let some = |dims: [usize; 3], salt: usize| Maps::from_fn(dims, |i, j, c| ((i * 7 + j * 3 + c * 5 + salt) % 11) as f64 - 4.0);
+        let some = |dims: [usize; 3], salt: usize| {
+            Maps::from_fn(dims, |i, j, c| ((i * 7 + j * 3 + c * 5 + salt) % 11) as f64 - 4.0)
+        };
         Convolution {
             x: some([5, 6, 2], 0),
             kernels: vec![some([3, 2, 2], 1), some([3, 2, 2], 2), some([3, 2, 2], 5)],
@@ -346,15 +353,31 @@ mod tests {
         }
         let back = Convolution::example().col2im(None).unwrap().text(6);
         assert!(back.contains("dx(0, 1) = dcol[0, 1] + dcol[1, 0] = 0 + 1 = 1"), "{back}");
-        let wide = Convolution { kernels: vec![Maps::from_fn([5, 5, 1], |i, j, _| (i + j) as f64)], padding: Padding::Same, ..Convolution::example() };
-        for text in [text, back, deep().im2col().unwrap().text(4), deep().col2im(None).unwrap().text(4), wide.im2col().unwrap().text(5)] {
+        let wide = Convolution {
+            kernels: vec![Maps::from_fn([5, 5, 1], |i, j, _| (i + j) as f64)],
+            padding: Padding::Same,
+            ..Convolution::example()
+        };
+        for text in [
+            text,
+            back,
+            deep().im2col().unwrap().text(4),
+            deep().col2im(None).unwrap().text(4),
+            wide.im2col().unwrap().text(5),
+        ] {
             assert!(text.lines().all(|l| l.chars().count() <= text::WIDTH), "{text}");
         }
     }
 
     #[test]
     fn groups_and_wrong_gradients_are_refused() {
-        let grouped = Convolution { x: "1 2; 3 4 | 5 6; 7 8".parse().unwrap(), kernels: vec!["1".parse().unwrap(); 2], bias: vec![], groups: 2, ..Convolution::example() };
+        let grouped = Convolution {
+            x: "1 2; 3 4 | 5 6; 7 8".parse().unwrap(),
+            kernels: vec!["1".parse().unwrap(); 2],
+            bias: vec![],
+            groups: 2,
+            ..Convolution::example()
+        };
         assert!(grouped.im2col().unwrap_err().to_string().contains("2 groups are 2 products"));
         let dy: Maps = "1 2".parse().unwrap();
         assert!(Convolution::example().col2im(Some(&dy)).unwrap_err().to_string().contains("the output is 3x3x1"));

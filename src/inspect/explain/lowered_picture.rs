@@ -88,12 +88,23 @@ impl Im2col {
         let cells = self.steps.cells.iter().filter(|cell| cell.at == at).map(|cell| show(cell.y));
         let place = format!("{},{}", at[0], at[1]);
         let foot = vec![
-            format!("row {place}: the patch of output ({}, {}) · W{} = {}", at[0], at[1], if case.bias.is_empty() { "" } else { " + b" }, cells.collect::<Vec<_>>().join(", ")),
-            format!("col has {} numbers, x has {}: the price of one product instead of nested loops", self.col.data.len(), g.x_len()),
+            format!(
+                "row {place}: the patch of output ({}, {}) · W{} = {}",
+                at[0],
+                at[1],
+                if case.bias.is_empty() { "" } else { " + b" },
+                cells.collect::<Vec<_>>().join(", ")
+            ),
+            format!(
+                "col has {} numbers, x has {}: the price of one product instead of nested loops",
+                self.col.data.len(),
+                g.x_len()
+            ),
         ];
         let subtitle = "each row of col is the patch of one output, each column of W a kernel".into();
         let description = format!("A {}x{} matrix of patches times the kernels.", self.col.rows(), self.col.columns);
-        Sheet { title: "im2col: a convolution as one matrix product".into(), subtitle, columns, foot, description }.scene()
+        Sheet { title: "im2col: a convolution as one matrix product".into(), subtitle, columns, foot, description }
+            .scene()
     }
 }
 
@@ -144,7 +155,8 @@ impl Col2im {
         let at = [row / g.w.output, row % g.w.output];
         let dy = table(&self.dy, format!("dy  {}×{}", self.dy.rows(), g.oc), (Some(row), usize::MAX, Y));
         let mut turned = Table { columns: self.w.rows(), data: Vec::new() };
-        turned.data = (0..g.oc).flat_map(|k| (0..self.w.rows()).map(move |t| (t, k))).map(|(t, k)| self.w.at(t, k)).collect();
+        turned.data =
+            (0..g.oc).flat_map(|k| (0..self.w.rows()).map(move |t| (t, k))).map(|(t, k)| self.w.at(t, k)).collect();
         let mut w = table(&turned, format!("W turned  {}×{}", g.oc, turned.columns), (None, usize::MAX, W));
         w.cells.iter_mut().for_each(|cell| cell.fill = Paint::Tint(W));
         let dcol = Matrix {
@@ -167,7 +179,8 @@ impl Col2im {
         ];
         let subtitle = "each element of dcol is added to where im2col took it from".into();
         let description = "The gradient to the input, added up row after row.".into();
-        Sheet { title: "col2im: the gradient to the input adds up".into(), subtitle, columns, foot, description }.scene()
+        Sheet { title: "col2im: the gradient to the input adds up".into(), subtitle, columns, foot, description }
+            .scene()
     }
 
     // dx after `row`, with what the row adds noted in its patch.
@@ -201,8 +214,16 @@ mod tests {
     use crate::visual::Shape;
 
     fn cases() -> Vec<Convolution> {
-        let some = |dims: [usize; 3], salt: usize| Maps::from_fn(dims, |i, j, c| ((i * 7 + j * 3 + c * 5 + salt) % 11) as f64 - 4.0);
-        let deep = Convolution { x: some([3, 4, 2], 0), kernels: vec![some([2, 2, 2], 1), some([2, 2, 2], 5)], bias: vec![], padding: Padding::Same, ..Convolution::example() };
+        let some = |dims: [usize; 3], salt: usize| {
+            Maps::from_fn(dims, |i, j, c| ((i * 7 + j * 3 + c * 5 + salt) % 11) as f64 - 4.0)
+        };
+        let deep = Convolution {
+            x: some([3, 4, 2], 0),
+            kernels: vec![some([2, 2, 2], 1), some([2, 2, 2], 5)],
+            bias: vec![],
+            padding: Padding::Same,
+            ..Convolution::example()
+        };
         vec![Convolution::example(), deep]
     }
 
@@ -214,7 +235,8 @@ mod tests {
             let g = lowered.steps.geometry;
             for frame in animation.frames() {
                 assert_labels_are_apart(frame);
-                let count = |paint| frame.shapes().iter().filter(|s| matches!(s, Shape::Fill(_, p) if *p == paint)).count();
+                let count =
+                    |paint| frame.shapes().iter().filter(|s| matches!(s, Shape::Fill(_, p) if *p == paint)).count();
                 // The patch and its row are tinted alike, all of W, and the row of y.
                 assert_eq!(count(Paint::Tint(X)), 2 * g.terms());
                 assert_eq!([count(Paint::Tint(W)), count(Paint::Tint(Y))], [g.w_len(), g.oc]);

@@ -33,8 +33,14 @@ impl Maps {
     /// A size of 0, another count of numbers, or one that is not finite.
     pub fn new(dims: [usize; 3], data: Vec<f64>) -> Result<Self> {
         if dims.contains(&0) || dims.iter().product::<usize>() != data.len() {
-            return Err(Error::shape(format!("{} numbers do not make {}x{}x{}", data.len(), dims[0], dims[1], dims[2]))
-                .with_help("give height x width x channels numbers, at least one"));
+            return Err(Error::shape(format!(
+                "{} numbers do not make {}x{}x{}",
+                data.len(),
+                dims[0],
+                dims[1],
+                dims[2]
+            ))
+            .with_help("give height x width x channels numbers, at least one"));
         }
         if let Some(i) = data.iter().position(|v| !v.is_finite()) {
             let (row, column) = (i / dims[2] / dims[1], i / dims[2] % dims[1]);

@@ -226,7 +226,10 @@ impl PoolSteps {
             lines.push(String::new());
             lines.extend(indented(&beside(&[x, arrow, y], 3)));
         }
-        lines.extend([String::new(), "Window by window, from the left, then down; places are [row, column] from 0:".into()]);
+        lines.extend([
+            String::new(),
+            "Window by window, from the left, then down; places are [row, column] from 0:".into(),
+        ]);
         lines
     }
 

@@ -127,11 +127,16 @@ impl Shapes {
     /// The window does not fit the input; the message shows the formula and says what would fit.
     pub fn of_window(input: [usize; 3], window: &Window, channels: usize) -> Result<Self> {
         if input[2] == 0 || channels == 0 {
-            return Err(Error::shape(format!("{} channels in, {channels} out", input[2])).with_help("give at least one"));
+            return Err(
+                Error::shape(format!("{} channels in, {channels} out", input[2])).with_help("give at least one")
+            );
         }
         let axes = window.axes(input[0], input[1])?.to_vec();
         let output = Shape::new(&[axes[0].output, axes[1].output, channels])?;
-        let title = format!("{}x{} window, stride {}x{}, padding {}", window.kernel[0], window.kernel[1], window.stride[0], window.stride[1], window.padding);
+        let title = format!(
+            "{}x{} window, stride {}x{}, padding {}",
+            window.kernel[0], window.kernel[1], window.stride[0], window.stride[1], window.padding
+        );
         let why = formulas(&axes);
         let layer = LayerSize { name: "window".into(), class: "", input: Shape::new(&input)?, output, axes, why };
         Ok(Self { title, layers: vec![layer] })
@@ -139,7 +144,8 @@ impl Shapes {
 
     /// The sizes as a page of text.
     pub fn text(&self) -> String {
-        let mut lines = vec![self.title.clone(), "output = floor((input + before + after - reach) / stride) + 1".into()];
+        let mut lines =
+            vec![self.title.clone(), "output = floor((input + before + after - reach) / stride) + 1".into()];
         let dims = |s: Shape| s.dims().iter().map(usize::to_string).collect::<Vec<_>>().join("x");
         for layer in &self.layers {
             let class = if layer.class.is_empty() { String::new() } else { format!(" ({})", layer.class) };
@@ -154,7 +160,9 @@ impl Shapes {
 impl LayerSize {
     fn lines(&self) -> Vec<String> {
         let mut lines = match self.axes.as_slice() {
-            [_, _] if self.why.len() == 2 => vec![format!("height  {}", self.why[0]), format!("width   {}", self.why[1])],
+            [_, _] if self.why.len() == 2 => {
+                vec![format!("height  {}", self.why[0]), format!("width   {}", self.why[1])]
+            }
             [_, _] => vec![format!("both    {}", self.why[0])],
             _ => self.why.clone(),
         };
@@ -229,7 +237,10 @@ mod tests {
                     assert_eq!(axis.output, *size, "{} {}", entry.name, layer.name);
                     windows += 1;
                 }
-                assert!(!layer.why.is_empty() && !layer.why.contains(&"by its definition".to_string()) || layer.axes.is_empty());
+                assert!(
+                    !layer.why.is_empty() && !layer.why.contains(&"by its definition".to_string())
+                        || layer.axes.is_empty()
+                );
             }
             assert!(shapes.text().lines().all(|l| l.chars().count() <= text::WIDTH), "{}", entry.name);
         }

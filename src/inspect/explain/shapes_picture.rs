@@ -53,7 +53,11 @@ impl Shapes {
         let height = MARGIN + 84.0 + ROW * rows.len() as f64 + MARGIN;
         let words = format!("The height of the input of {} layers, with padding and what is dropped.", rows.len());
         let mut scene = Scene::new(WIDTH, height, format!("Sizes in {}", self.title), words);
-        head(&mut scene, &format!("Sizes in {}, layer by layer", self.title), "a bar is the height of a layer's input; its width follows the same rule unless told");
+        head(
+            &mut scene,
+            &format!("Sizes in {}, layer by layer", self.title),
+            "a bar is the height of a layer's input; its width follows the same rule unless told",
+        );
         legend(&mut scene, MARGIN + 62.0);
         let longest = rows.iter().map(|(l, _)| padded(&l.axes[0])).max().unwrap_or(1) as f64;
         for (i, (layer, times)) in rows.iter().enumerate() {
@@ -66,11 +70,15 @@ impl Shapes {
     fn places(&self, layer: &LayerSize) -> Result<Picture> {
         let [v, h] = [&layer.axes[0], &layer.axes[1]];
         let same = v == h;
-        let axes: Vec<(&str, &Axis)> = if same { vec![("height and width", v)] } else { vec![("height", v), ("width", h)] };
+        let axes: Vec<(&str, &Axis)> =
+            if same { vec![("height and width", v)] } else { vec![("height", v), ("width", h)] };
         for (name, axis) in &axes {
             if padded(axis) > MOST_CELLS {
-                return Err(Error::shape(format!("{} places along the {name} are too many for a picture", padded(axis)))
-                    .with_help(format!("at most {MOST_CELLS}, padding included; the text has the numbers")));
+                return Err(Error::shape(format!(
+                    "{} places along the {name} are too many for a picture",
+                    padded(axis)
+                ))
+                .with_help(format!("at most {MOST_CELLS}, padding included; the text has the numbers")));
             }
         }
         let heights: Vec<f64> = axes.iter().map(|(_, a)| strip_height(a)).collect();
@@ -139,9 +147,17 @@ fn bar(scene: &mut Scene, layer: &LayerSize, (y, unit, times): (f64, f64, usize)
         }
         x = place.right();
     }
-    scene.outline(Rect::new(MARGIN + BARS, y + 6.0, padded(axis) as f64 * unit, ROW - 12.0), Stroke::new(Paint::Frame, 0.75));
-    let lost: Vec<String> = layer.dropped().iter().zip(["row", "column"]).filter(|(n, _)| **n > 0)
-        .map(|(n, what)| format!("{n} {what}{}", if *n == 1 { "" } else { "s" })).collect();
+    scene.outline(
+        Rect::new(MARGIN + BARS, y + 6.0, padded(axis) as f64 * unit, ROW - 12.0),
+        Stroke::new(Paint::Frame, 0.75),
+    );
+    let lost: Vec<String> = layer
+        .dropped()
+        .iter()
+        .zip(["row", "column"])
+        .filter(|(n, _)| **n > 0)
+        .map(|(n, what)| format!("{n} {what}{}", if *n == 1 { "" } else { "s" }))
+        .collect();
     let words = layer.why.join(", width ").replace('-', "−");
     let words = if lost.is_empty() { words } else { format!("{words}, drops {}", lost.join(", ")) };
     let x = MARGIN + BARS + LONGEST + 14.0;
@@ -157,7 +173,8 @@ fn cell_width(axis: &Axis) -> f64 {
 
 // Windows side by side in one lane do not touch.
 fn lanes(axis: &Axis) -> usize {
-    (axis.reach().div_ceil(axis.stride) + usize::from(axis.reach().is_multiple_of(axis.stride) && axis.output > 1)).min(axis.output)
+    (axis.reach().div_ceil(axis.stride) + usize::from(axis.reach().is_multiple_of(axis.stride) && axis.output > 1))
+        .min(axis.output)
 }
 
 fn strip_height(axis: &Axis) -> f64 {
@@ -173,7 +190,13 @@ fn strip(scene: &mut Scene, (name, axis): (&str, &Axis), top: f64) {
     let y = top + 24.0;
     for place in 0..padded(axis) {
         let inside = place.checked_sub(axis.before).filter(|i| *i < axis.input);
-        let paint = if inside.is_none() { PAD } else if place >= used { DROPPED } else { SEEN };
+        let paint = if inside.is_none() {
+            PAD
+        } else if place >= used {
+            DROPPED
+        } else {
+            SEEN
+        };
         let rect = Rect::new(MARGIN + place as f64 * unit, y, unit, 26.0);
         scene.fill(rect, paint);
         scene.outline(rect, Stroke::new(Paint::Frame, 0.75));
