@@ -87,8 +87,12 @@ impl Gradient {
     fn differences(mut self, loss: impl Fn(usize, f64) -> f64) -> Self {
         let [_, w, c] = self.values.dims();
         let centre = loss(0, 0.0);
-        let quotient =
-            |step: f64| Maps::from_fn(self.values.dims(), |i, j, k| (loss((i * w + j) * c + k, step) - centre) / step);
+        // What is left of a 0 by rounding is no news.
+        let unit = 1e-9 * self.values.data().iter().fold(1.0_f64, |m, v| m.max(v.abs()));
+        let quotient = |step: f64| {
+            let exact = |i: usize| (loss(i, step) - centre) / step;
+            Maps::from_fn(self.values.dims(), |i, j, k| (exact((i * w + j) * c + k) / unit).round() * unit)
+        };
         (self.below, self.above) = (quotient(-STEP), quotient(STEP));
         self
     }

@@ -57,8 +57,9 @@ impl Backward {
             let name = if channels == 1 { format!("({i}, {j})") } else { format!("({i}, {j}, {k})") };
             format!("output {name} sends back dy = {}", show(self.dy.at(i, j, k)))
         });
-        let foot = vec![step, verdict.into()];
-        let subtitle = format!("L = sum of dy y = {}; {}", show(self.loss), self.formulas.join("; "));
+        let others = self.formulas.iter().cloned().chain([verdict.into()]).collect();
+        let foot = [vec![step], others];
+        let subtitle = format!("L = sum of dy y = {}, so that dy is the gradient to y", show(self.loss));
         let description = format!("{} gradients of {}. {verdict}.", self.gradients.len(), self.layer);
         Sheet { title, subtitle, columns, foot, description }.scene()
     }
@@ -106,7 +107,9 @@ impl Gradient {
         self.grid(&maps, (channel, name), &|i, cell| {
             let now: Vec<f64> = self.parts[i].iter().filter(|p| at == Some(p.at)).map(|p| p.product).collect();
             if now.is_empty() {
-                return if at.is_none() { cell.fill(Paint::Tint(colour)) } else { cell };
+                // At the end, all that some output depends on.
+                let depends = at.is_none() && !self.parts[i].is_empty();
+                return if depends { cell.fill(Paint::Tint(colour)) } else { cell };
             }
             cell.fill(Paint::Tint(colour)).edge(Paint::Series(colour)).note(signed(now.iter().sum()))
         })

@@ -296,11 +296,13 @@ impl ConvSteps {
     fn matrices(&self) -> Block {
         let (g, case) = (&self.geometry, &self.case);
         let named = |name: &str, n: usize, i: usize| if n == 1 { name.into() } else { format!("{name}, channel {i}") };
-        let x = (0..g.ic).map(|c| titled(&named("x", g.ic, c), plane(&case.x, c)));
-        let mut lines = beside(&x.collect::<Vec<_>>(), 3);
+        let x: Vec<Block> = (0..g.ic).map(|c| titled(&named("x", g.ic, c), plane(&case.x, c))).collect();
+        // One channel and one kernel stand in one row with what they give.
+        let together = g.ic == 1 && g.oc == 1;
+        let mut lines = if together { Block::new() } else { beside(&x, 3) };
         for (k, kernel) in case.kernels.iter().enumerate() {
             let name = if g.oc == 1 { "w".into() } else { format!("w of kernel {k}") };
-            let mut row: Vec<Block> = Vec::new();
+            let mut row: Vec<Block> = if together { x.clone() } else { Vec::new() };
             for c in 0..g.ic_per_group() {
                 row.push(titled(&named(&name, g.ic_per_group(), c), plane(kernel, c)));
                 if case.flip {
@@ -310,7 +312,7 @@ impl ConvSteps {
             let bias = case.bias.get(k).map(|b| titled("bias", vec![num(*b)]));
             row.extend(bias);
             row.push(titled(&named("y", g.oc, k), plane(&self.y, k)));
-            lines.push(String::new());
+            lines.extend((!together).then(String::new));
             lines.extend(beside(&row, 3));
         }
         lines

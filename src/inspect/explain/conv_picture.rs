@@ -46,11 +46,15 @@ impl ConvSteps {
         let inputs = (0..g.ic).map(|c| Some(self.input(cell, c, active(c).is_some()))).collect();
         let of_channel = |f: &dyn Fn(usize) -> Matrix| (0..g.ic).map(|c| active(c).map(f)).collect::<Vec<_>>();
         let sign = |text: &str| Column::Words((0..g.ic).map(|c| active(c).map_or("", |_| text).into()).collect(), 14.0);
-        let mut columns = vec![Column::Shared(inputs), sign("×")];
+        let mut columns = Vec::new();
         if self.case.flip {
-            columns.extend([Column::Shared(of_channel(&|c| self.kernel(cell, c, false))), sign("→")]);
+            // The kernel first: flipped, it is laid on the input.
+            let [plain, flipped] = [false, true].map(|f| Column::Shared(of_channel(&|c| self.kernel(cell, c, f))));
+            columns.extend([plain, sign("→"), flipped, sign("×"), Column::Shared(inputs), sign("=")]);
+        } else {
+            let kernel = Column::Shared(of_channel(&|c| self.kernel(cell, c, false)));
+            columns.extend([Column::Shared(inputs), sign("×"), kernel, sign("=")]);
         }
-        columns.extend([Column::Shared(of_channel(&|c| self.kernel(cell, c, self.case.flip))), sign("=")]);
         columns.push(Column::Shared(of_channel(&|c| self.products(cell, c))));
         let sums = (0..g.ic).map(|c| active(c).map_or(String::new(), |c| sum(cell, c))).collect();
         columns
@@ -61,7 +65,7 @@ impl ConvSteps {
             title: self.title(),
             subtitle: self.subtitle(),
             columns,
-            foot: self.foot(cell),
+            foot: [self.foot(cell), Vec::new()],
             description: self.equation(cell),
         }
         .scene()
@@ -96,10 +100,10 @@ impl ConvSteps {
         words.join(", ")
     }
 
-    // The sum in full where it fits into two lines, else by channels.
+    // The sum in full where it fits into a line, else by channels.
     fn foot(&self, cell: &ConvCell) -> Vec<String> {
         let full = lines(&self.equation(cell).replace('-', "−"), ROOM);
-        if full.len() <= 2 {
+        if full.len() == 1 {
             return full;
         }
         let sums = cell.channel_sums.iter().map(|s| factor(*s)).collect::<Vec<_>>().join(" + ");

@@ -41,8 +41,8 @@ pub(super) struct Sheet {
     pub(super) title: String,
     pub(super) subtitle: String,
     pub(super) columns: Vec<Column>,
-    /// Lines under the matrices; the first is heavier.
-    pub(super) foot: Vec<String>,
+    /// Lines under the matrices: heavy ones, then others.
+    pub(super) foot: [Vec<String>; 2],
     /// What is told to those who cannot see it.
     pub(super) description: String,
 }
@@ -77,7 +77,7 @@ impl Sheet {
             self.columns.iter().map(Column::width).sum::<f64>() + GAP * self.columns.len().saturating_sub(1) as f64;
         let inner = wide.max(self.head_width());
         let head = MARGIN + TITLE * 1.35 + if self.subtitle.is_empty() { 8.0 } else { 32.0 };
-        let foot = if self.foot.is_empty() { 0.0 } else { 16.0 + 20.0 * self.foot.len() as f64 };
+        let foot = 16.0 + 20.0 * self.foot.iter().map(Vec::len).sum::<usize>() as f64;
         let (width, height) = ((inner + 2.0 * MARGIN).ceil(), (head + body + foot + MARGIN).ceil());
         if width.max(height) > LARGEST {
             return Err(Error::shape(format!(
@@ -97,10 +97,10 @@ impl Sheet {
             column.draw(&mut scene, (x, head), &rows, body);
             x += column.width() + GAP;
         }
-        for (i, line) in self.foot.iter().enumerate() {
-            let text = Text::new(line).size(WORDS).fit(inner);
-            let text = if i == 0 { text.bold().fit(inner) } else { text.paint(Paint::Muted) };
-            scene.text(text.at(MARGIN, head + body + 30.0 + 20.0 * i as f64));
+        for (i, line) in self.foot.iter().flatten().enumerate() {
+            let text = Text::new(line).size(WORDS);
+            let text = if i < self.foot[0].len() { text.bold() } else { text.paint(Paint::Muted) };
+            scene.text(text.fit(inner).at(MARGIN, head + body + 30.0 + 20.0 * i as f64));
         }
         Ok(scene)
     }
@@ -125,7 +125,7 @@ impl Sheet {
     fn head_width(&self) -> f64 {
         let title = Text::new(&self.title).size(TITLE).bold().width();
         let subtitle = Text::new(&self.subtitle).size(WORDS).width();
-        let lines = self.foot.iter().map(|line| Text::new(line).size(WORDS).bold().width());
+        let lines = self.foot.iter().flatten().map(|line| Text::new(line).size(WORDS).bold().width());
         lines.fold(title.max(subtitle), f64::max).min(760.0)
     }
 }

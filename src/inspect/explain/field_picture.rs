@@ -11,7 +11,7 @@ const HEAD: f64 = 62.0;
 const SQUARE: f64 = 360.0;
 const ROW: f64 = 24.0;
 const BAR: f64 = 260.0;
-const NAME: f64 = 190.0;
+const NAME: f64 = 170.0;
 const NUMBERS: f64 = 150.0;
 const MOST_ROWS: usize = 100;
 // More squares within each other cannot be told apart.
@@ -41,9 +41,9 @@ impl FieldSteps {
             return Err(Error::shape(format!("{} steps are too many for a picture", self.steps.len()))
                 .with_help(format!("at most {MOST_ROWS}: name an earlier layer; the text has them all")));
         }
-        let body = (ROW * (self.steps.len() + 1) as f64 + 26.0).max(SQUARE + 24.0);
+        let body = (ROW * (self.steps.len() + 1) as f64 + 26.0).max(SQUARE + 30.0);
         let (width, height) =
-            (MARGIN + SQUARE + 40.0 + NAME + BAR + 14.0 + NUMBERS + MARGIN, HEAD + MARGIN + body + 44.0);
+            (MARGIN + SQUARE + 40.0 + NAME + BAR + 14.0 + NUMBERS + MARGIN, HEAD + MARGIN + body + 58.0);
         let title = format!("Receptive field of {} in {}", self.layer, self.network);
         let mut scene = Scene::new(width, height, &title, self.verdict().join(" "));
         scene.text(Text::new(&title).size(17.0).bold().fit(width - 2.0 * MARGIN).at(MARGIN, MARGIN + 13.0));
@@ -53,7 +53,7 @@ impl FieldSteps {
         self.draw_squares(&mut scene, (MARGIN, MARGIN + HEAD));
         self.draw_bars(&mut scene, (MARGIN + SQUARE + 40.0, MARGIN + HEAD));
         for (i, line) in self.verdict().iter().enumerate() {
-            let text = Text::new(line.replace('-', "−")).fit(width - 2.0 * MARGIN);
+            let text = Text::new(signs(line)).fit(width - 2.0 * MARGIN);
             scene.text(text.at(MARGIN, height - MARGIN - 16.0 * (1 - i.min(1)) as f64));
         }
         Ok(Picture::new(scene))
@@ -114,6 +114,19 @@ impl FieldSteps {
             scene.text(Text::new(numbers(step)).size(11.5).fit(NUMBERS).centred(x + NAME + BAR + 14.0, middle));
         }
     }
+}
+
+// A sentence with true signs; names may have hyphens.
+fn signs(line: &str) -> String {
+    let minus =
+        [("rows -", "rows −"), ("columns -", "columns −")].iter().fold(line.to_string(), |s, (a, b)| s.replace(a, b));
+    let times = |word: &str| {
+        let sides = word
+            .split_once('x')
+            .filter(|(a, b)| [a, b].iter().all(|s| s.chars().all(|c| c.is_ascii_digit() || c == '.')));
+        sides.map_or(word.to_string(), |(a, b)| format!("{a}×{b}"))
+    };
+    minus.split(' ').map(times).collect::<Vec<_>>().join(" ")
 }
 
 fn numbers(step: &FieldStep) -> String {

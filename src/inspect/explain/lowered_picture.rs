@@ -87,19 +87,19 @@ impl Im2col {
         ];
         let cells = self.steps.cells.iter().filter(|cell| cell.at == at).map(|cell| show(cell.y));
         let place = format!("{},{}", at[0], at[1]);
-        let foot = vec![
-            format!(
+        let foot = [
+            vec![format!(
                 "row {place}: the patch of output ({}, {}) · W{} = {}",
                 at[0],
                 at[1],
                 if case.bias.is_empty() { "" } else { " + b" },
                 cells.collect::<Vec<_>>().join(", ")
-            ),
-            format!(
+            )],
+            vec![format!(
                 "col has {} numbers, x has {}: the price of one product instead of nested loops",
                 self.col.data.len(),
                 g.x_len()
-            ),
+            )],
         ];
         let subtitle = "each row of col is the patch of one output, each column of W a kernel".into();
         let description = format!("A {}x{} matrix of patches times the kernels.", self.col.rows(), self.col.columns);
@@ -157,7 +157,7 @@ impl Col2im {
         let mut turned = Table { columns: self.w.rows(), data: Vec::new() };
         turned.data =
             (0..g.oc).flat_map(|k| (0..self.w.rows()).map(move |t| (t, k))).map(|(t, k)| self.w.at(t, k)).collect();
-        let mut w = table(&turned, format!("W turned  {}×{}", g.oc, turned.columns), (None, usize::MAX, W));
+        let mut w = table(&turned, format!("W transposed  {}×{}", g.oc, turned.columns), (None, usize::MAX, W));
         w.cells.iter_mut().for_each(|cell| cell.fill = Paint::Tint(W));
         let dcol = Matrix {
             row_names: pixel_names(g),
@@ -173,9 +173,12 @@ impl Col2im {
             Column::Words(vec!["→".into()], 16.0),
             Column::Own((0..g.ic).map(|c| self.grown(row, (c, at))).collect()),
         ];
-        let foot = vec![
-            format!("row {},{} is added to the patch of output ({}, {})", at[0], at[1], at[0], at[1]),
-            "an input in several patches has several summands; a col2im that overwrites keeps the last alone".into(),
+        let foot = [
+            vec![format!("row {},{} is added to the patch of output ({}, {})", at[0], at[1], at[0], at[1])],
+            vec![
+                "an input in several patches has several summands; a col2im that overwrites keeps the last alone"
+                    .into(),
+            ],
         ];
         let subtitle = "each element of dcol is added to where im2col took it from".into();
         let description = "The gradient to the input, added up row after row.".into();

@@ -38,8 +38,7 @@ impl PoolSteps {
         let arrow = Column::Words(vec!["→".into(); channels], 16.0);
         let columns = vec![Column::Shared(inputs), arrow, Column::Shared(outputs)];
         let place = format!("window x{}", self.range(cell)).replace('-', "−");
-        let mut foot = lines(&self.equation(cell).replace('-', "−"), ROOM);
-        foot.push(place);
+        let foot = [lines(&self.equation(cell).replace('-', "−"), ROOM), vec![place]];
         let description = self.equation(cell);
         Sheet { title: self.title(), subtitle: self.subtitle(), columns, foot, description }.scene()
     }

@@ -133,10 +133,15 @@ impl Shapes {
         }
         let axes = window.axes(input[0], input[1])?.to_vec();
         let output = Shape::new(&[axes[0].output, axes[1].output, channels])?;
-        let title = format!(
-            "{}x{} window, stride {}x{}, padding {}",
-            window.kernel[0], window.kernel[1], window.stride[0], window.stride[1], window.padding
-        );
+        let [kh, kw] = window.kernel;
+        let mut title = format!("{kh}x{kw} window");
+        for (name, [a, b]) in [("stride", window.stride), ("dilation", window.dilation)] {
+            title += &if a == b { format!(", {name} {a}") } else { format!(", {name} {a} and {b}") };
+        }
+        let padding = window.padding.to_string();
+        let first = padding.split(',').next().unwrap_or_default();
+        let even = padding.split(',').all(|side| side == first);
+        title += &format!(", padding {}", if even { first } else { &padding });
         let why = formulas(&axes);
         let layer = LayerSize { name: "window".into(), class: "", input: Shape::new(&input)?, output, axes, why };
         Ok(Self { title, layers: vec![layer] })

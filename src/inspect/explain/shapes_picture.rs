@@ -12,6 +12,7 @@ use crate::visual::{Anchor, Paint, Picture, Rect, Scene, Stroke, Text};
 
 const MARGIN: f64 = 28.0;
 const WIDTH: f64 = 980.0;
+const NARROWEST: f64 = 560.0;
 const ROW: f64 = 30.0;
 const MOST_ROWS: usize = 90;
 const MOST_CELLS: usize = 120;
@@ -58,7 +59,7 @@ impl Shapes {
             &format!("Sizes in {}, layer by layer", self.title),
             "a bar is the height of a layer's input; its width follows the same rule unless told",
         );
-        legend(&mut scene, MARGIN + 62.0);
+        legend(&mut scene, MARGIN + 62.0, &rows.iter().flat_map(|(l, _)| &l.axes).collect::<Vec<_>>());
         let longest = rows.iter().map(|(l, _)| padded(&l.axes[0])).max().unwrap_or(1) as f64;
         for (i, (layer, times)) in rows.iter().enumerate() {
             bar(&mut scene, layer, (MARGIN + 84.0 + ROW * i as f64, LONGEST / longest, *times));
@@ -84,10 +85,13 @@ impl Shapes {
         let heights: Vec<f64> = axes.iter().map(|(_, a)| strip_height(a)).collect();
         let height = MARGIN + 84.0 + heights.iter().sum::<f64>() + MARGIN;
         let dims = |s: crate::tensor::Shape| s.dims().iter().map(usize::to_string).collect::<Vec<_>>().join("×");
-        let title = format!("{} → {}: {}", dims(layer.input), dims(layer.output), self.title.replacen('x', "×", 2));
-        let mut scene = Scene::new(WIDTH, height, &title, layer.why.join("; "));
+        let title = format!("{} → {}: {}", dims(layer.input), dims(layer.output), self.title.replacen('x', "×", 1));
+        let strips = axes.iter().map(|(_, a)| cell_width(a) * padded(a) as f64).fold(0.0, f64::max);
+        let words = Text::new(&title).size(17.0).bold().width();
+        let width = (strips.max(words).max(NARROWEST) + 2.0 * MARGIN).min(WIDTH).ceil();
+        let mut scene = Scene::new(width, height, &title, layer.why.join("; "));
         head(&mut scene, &title, "output = floor((in + before + after − reach) / stride) + 1");
-        legend(&mut scene, MARGIN + 62.0);
+        legend(&mut scene, MARGIN + 62.0, &axes.iter().map(|(_, a)| *a).collect::<Vec<_>>());
         let mut y = MARGIN + 84.0;
         for ((name, axis), tall) in axes.iter().zip(&heights) {
             strip(&mut scene, (name, axis), y);
@@ -98,14 +102,17 @@ impl Shapes {
 }
 
 fn head(scene: &mut Scene, title: &str, subtitle: &str) {
-    let room = WIDTH - 2.0 * MARGIN;
+    let room = scene.page().w - 2.0 * MARGIN;
     scene.text(Text::new(title).size(17.0).bold().fit(room).at(MARGIN, MARGIN + 13.0));
     scene.text(Text::new(subtitle).paint(Paint::Muted).fit(room).at(MARGIN, MARGIN + 35.0));
 }
 
-fn legend(scene: &mut Scene, y: f64) {
+// The colours that these axes have.
+fn legend(scene: &mut Scene, y: f64, axes: &[&Axis]) {
+    let (padding, dropped) = (axes.iter().any(|a| a.before + a.after > 0), axes.iter().any(|a| a.dropped() > 0));
+    let all = [(padding, PAD, "padding"), (true, SEEN, "seen by a window"), (dropped, DROPPED, "dropped by the floor")];
     let mut x = MARGIN;
-    for (paint, words) in [(PAD, "padding"), (SEEN, "seen by a window"), (DROPPED, "dropped by the floor")] {
+    for (_, paint, words) in all.into_iter().filter(|(there, ..)| *there) {
         scene.fill(Rect::new(x, y - 10.0, 16.0, 12.0), paint);
         scene.outline(Rect::new(x, y - 10.0, 16.0, 12.0), Stroke::new(Paint::Frame, 0.75));
         let text = Text::new(words).at(x + 22.0, y);
@@ -225,7 +232,7 @@ fn strip(scene: &mut Scene, (name, axis): (&str, &Axis), top: f64) {
         0 => String::new(),
         n => format!("; the floor drops {n}, which no window sees"),
     };
-    for (i, line) in lines(&format!("{text} windows{lost}"), WIDTH - 2.0 * MARGIN).iter().enumerate() {
+    for (i, line) in lines(&format!("{text} windows{lost}"), scene.page().w - 2.0 * MARGIN).iter().enumerate() {
         scene.text(Text::new(line).size(12.5).at(MARGIN, foot + 16.0 * i as f64));
     }
 }

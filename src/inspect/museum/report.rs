@@ -64,9 +64,9 @@ impl Visit {
             let raw = Series::counted(format!("{name}, each update"), &run.loss).colour(colour).line(Line::Faint);
             let window = (run.loss.len() / 12).max(3) | 1;
             let share = 100.0 * run.accuracy;
-            raw.smoothed(format!("{name} ({share:.1} % right)"), window)
+            raw.smoothed(format!("{name}: {share:.1} % right"), window)
         };
-        let right = curve("right", &self.right, 0).line(Line::Dashed);
+        let right = curve("correct", &self.right, 0).line(Line::Dashed);
         let wrong = curve(self.exhibit.id, &self.wrong, 1);
         LineChart {
             title: format!("{}: {}", self.exhibit.id, self.exhibit.title),
@@ -180,7 +180,7 @@ mod tests {
             assert!(text.lines().all(|l| l.chars().count() <= 100), "{text}");
             assert!(text.contains("WRONG"), "{text}");
             let svg = visit.picture().unwrap().svg();
-            assert!(svg.contains(visit.exhibit.title) && svg.contains("% right)"));
+            assert!(svg.contains(visit.exhibit.title) && svg.contains("% right"));
         }
         assert!(visits[0].to_string().contains("2x2 pooling reads 196 of 576 pixels"));
         assert!(visits[4].to_string().contains("12x12 are right, 11x11 without the padding"));
