@@ -2,10 +2,10 @@
 //!
 //! As an animation, each output sends its gradient back, and what arrives is added up.
 
-use super::draw::{Column, Sheet, W, X, Y, indices, numbered, show};
+use super::draw::{Column, Sheet, W, X, Y, frames, indices, numbered, show};
 use super::{Backward, Gradient, Maps};
 use crate::error::Result;
-use crate::visual::{Animation, Matrix, NumberCell, Paint, Picture, Scene};
+use crate::visual::{Animation, Matrix, NumberCell, Paint, Picture};
 
 const PACE: f64 = 1.2;
 
@@ -15,7 +15,7 @@ impl Backward {
     /// # Errors
     /// The picture would be too large.
     pub fn picture(&self) -> Result<Picture> {
-        Ok(Picture::new(self.frame(None)?))
+        Ok(Picture::new(self.sheet(None).scene()?))
     }
 
     /// Output after output sends its gradient back; the last page has the whole.
@@ -31,12 +31,12 @@ impl Backward {
     pub fn animation(&self) -> Result<Animation> {
         let [h, w, c] = self.dy.dims();
         super::check_frames(h * w * c + 1)?;
-        let frames = (0..h * w * c).map(|at| Some([at / w % h, at % w, at / w / h])).chain([None]);
-        Animation::new(frames.map(|at| self.frame(at)).collect::<Result<_>>()?, PACE)
+        let outputs = (0..h * w * c).map(|at| Some([at / w % h, at % w, at / w / h])).chain([None]);
+        Animation::new(frames(&outputs.map(|at| self.sheet(at)).collect::<Vec<_>>())?, PACE)
     }
 
     // After this output, or after all.
-    fn frame(&self, at: Option<[usize; 3]>) -> Result<Scene> {
+    fn sheet(&self, at: Option<[usize; 3]>) -> Sheet {
         let channels = self.dy.dims()[2];
         let dy = (0..channels).map(|c| self.output(c, at)).collect();
         let mut columns = vec![Column::Own(dy), Column::Words(vec!["→".into()], 16.0)];
@@ -61,7 +61,7 @@ impl Backward {
         let foot = [vec![step], others];
         let subtitle = format!("L = sum of dy y = {}, so that dy is the gradient to y", show(self.loss));
         let description = format!("{} gradients of {}. {verdict}.", self.gradients.len(), self.layer);
-        Sheet { title, subtitle, columns, foot, description }.scene()
+        Sheet { title, subtitle, columns, foot, description }
     }
 
     fn output(&self, channel: usize, at: Option<[usize; 3]>) -> Matrix {
@@ -175,7 +175,6 @@ mod tests {
             let backward = backward.unwrap();
             let animation = backward.animation().unwrap();
             animation.frames().iter().for_each(assert_labels_are_apart);
-            assert_eq!(*animation.frames().last().unwrap(), *backward.picture().unwrap().scene());
             let words: Vec<&str> = animation.frames().last().unwrap().texts().map(|t| t.content()).collect();
             for v in backward.gradients.iter().flat_map(|g| g.values.data()) {
                 assert!(words.contains(&show(*v).as_str()), "{v}");

@@ -279,7 +279,7 @@ impl ConvSteps {
             "the kernel is laid on the input as it is"
         };
         let mut lines = vec![format!("{}: {how}", case.name()), String::new()];
-        lines.push(format!("  {}", formula(g, case.flip)));
+        lines.extend(indented(&wrapped(&formula(g, case.flip), 4)));
         lines.extend([String::new(), "Size of the output: floor((in + before + after - reach) / stride) + 1".into()]);
         lines.extend(indented(&text::sizes([&g.h, &g.w])));
         lines.push(String::new());

@@ -2,12 +2,12 @@
 //!
 //! As an animation, the kernel moves over the input and the output fills up, from the left, then down (V13, V14).
 
-use super::draw::{Column, Padded, Sheet, W, X, Y, indices, lines, numbered, show};
+use super::draw::{Column, Padded, Sheet, W, X, Y, frames, indices, lines, numbered, show};
 use super::text::{factor, formula};
 use super::{ConvCell, ConvSteps, Maps};
 use crate::conv::Geometry;
 use crate::error::Result;
-use crate::visual::{Animation, Matrix, NumberCell, Paint, Picture, Scene, Text};
+use crate::visual::{Animation, Matrix, NumberCell, Paint, Picture, Text};
 
 // Seconds of a frame.
 const PACE: f64 = 1.1;
@@ -25,7 +25,7 @@ impl ConvSteps {
     /// # Errors
     /// There is no such output, or the picture would be too large.
     pub fn picture(&self, at: [usize; 3]) -> Result<Picture> {
-        Ok(Picture::new(self.frame(self.cell(at)?, self.cells.len())?))
+        Ok(Picture::new(self.sheet(self.cell(at)?, self.cells.len()).scene()?))
     }
 
     /// All outputs one after the other.
@@ -34,12 +34,12 @@ impl ConvSteps {
     /// There are too many outputs, or the picture would be too large.
     pub fn animation(&self) -> Result<Animation> {
         super::check_frames(self.cells.len())?;
-        let frames = self.cells.iter().enumerate().map(|(i, cell)| self.frame(cell, i + 1));
-        Animation::new(frames.collect::<Result<_>>()?, PACE)
+        let sheets = self.cells.iter().enumerate().map(|(i, cell)| self.sheet(cell, i + 1));
+        Animation::new(frames(&sheets.collect::<Vec<_>>())?, PACE)
     }
 
     // The page on which `cell` is worked out and the first `done` outputs are filled in.
-    fn frame(&self, cell: &ConvCell, done: usize) -> Result<Scene> {
+    fn sheet(&self, cell: &ConvCell, done: usize) -> Sheet {
         let g = &self.geometry;
         let first = cell.kernel / g.oc_per_group() * g.ic_per_group();
         let active = |c: usize| c.checked_sub(first).filter(|c| *c < g.ic_per_group());
@@ -68,7 +68,6 @@ impl ConvSteps {
             foot: [self.foot(cell), Vec::new()],
             description: self.equation(cell),
         }
-        .scene()
     }
 
     fn title(&self) -> String {
@@ -203,7 +202,7 @@ mod tests {
     use super::*;
     use crate::conv::Padding;
     use crate::inspect::explain::Convolution;
-    use crate::visual::Shape;
+    use crate::visual::{Scene, Shape};
 
     fn cases() -> Vec<Convolution> {
         let some = |dims: [usize; 3], salt: usize| {

@@ -47,6 +47,25 @@ pub(super) struct Sheet {
     pub(super) description: String,
 }
 
+/// The pages of an animation, all as large as the largest.
+///
+/// # Errors
+/// One would be too large to be looked at.
+pub(super) fn frames(sheets: &[Sheet]) -> Result<Vec<Scene>> {
+    let sizes = sheets.iter().map(Sheet::layout);
+    let most = sizes.fold((0.0_f64, 0.0_f64), |(w, h), l| (w.max(l.size.0), h.max(l.size.1)));
+    sheets.iter().map(|sheet| sheet.scene_of(most)).collect()
+}
+
+struct Layout {
+    rows: Vec<f64>,
+    /// Height of the matrices.
+    body: f64,
+    /// Where they begin.
+    head: f64,
+    size: (f64, f64),
+}
+
 fn stack(items: &[Matrix]) -> (f64, f64) {
     let sizes: Vec<(f64, f64)> = items.iter().map(Matrix::size).collect();
     let height = sizes.iter().map(|s| s.1).sum::<f64>() + BETWEEN * sizes.len().saturating_sub(1) as f64;
@@ -69,6 +88,10 @@ impl Sheet {
     /// # Errors
     /// It would be too large to be looked at.
     pub(super) fn scene(&self) -> Result<Scene> {
+        self.scene_of(self.layout().size)
+    }
+
+    fn layout(&self) -> Layout {
         let rows = self.row_heights();
         let shared = rows.iter().sum::<f64>() + BETWEEN * rows.len().saturating_sub(1) as f64;
         let own = |c: &Column| if let Column::Own(items) = c { stack(items).1 } else { 0.0 };
@@ -78,14 +101,20 @@ impl Sheet {
         let inner = wide.max(self.head_width());
         let head = MARGIN + TITLE * 1.35 + if self.subtitle.is_empty() { 8.0 } else { 32.0 };
         let foot = 16.0 + 20.0 * self.foot.iter().map(Vec::len).sum::<usize>() as f64;
-        let (width, height) = ((inner + 2.0 * MARGIN).ceil(), (head + body + foot + MARGIN).ceil());
+        Layout { rows, body, head, size: ((inner + 2.0 * MARGIN).ceil(), (head + body + foot + MARGIN).ceil()) }
+    }
+
+    // On a page of this size, at least its own.
+    fn scene_of(&self, (width, height): (f64, f64)) -> Result<Scene> {
+        let Layout { rows, body, head, .. } = self.layout();
+        let inner = width - 2.0 * MARGIN;
         if width.max(height) > LARGEST {
             return Err(Error::shape(format!(
                 "the picture would be {width} x {height} units, too large to be looked at"
             ))
             .with_help(format!(
-                "at most {LARGEST} a side: about {} numbers in a row; give a smaller input",
-                LARGEST / 40.0
+                "at most {LARGEST} a side, about {} numbers in a row: give a smaller input",
+                (LARGEST / 40.0) as usize
             )));
         }
         let mut scene = Scene::new(width, height, &self.title, &self.description);

@@ -86,9 +86,9 @@ impl FieldSteps {
             format!("Receptive field of {} in {}, on an image of {h}x{w}", self.layer, self.network),
             String::new(),
         ];
-        lines.push("  r = r + (k - 1) d j     what one value sees: k values d apart, j inputs from each other".into());
-        lines.push("  j = j s                 the inputs between two neighbours, s being the stride".into());
-        lines.extend([String::new(), format!("{:<26}  {:<8} {:<30}", "input", "r = 1", "j = 1")]);
+        lines.push("  r = r + (k - 1) d j   one value sees k values, d apart, each j inputs further".into());
+        lines.push("  j = j s               inputs between two neighbours; s is the stride".into());
+        lines.extend([String::new(), format!("{:<22}  {:<28}  {}", "input", "r = 1", "j = 1")]);
         for step in &self.steps {
             lines.extend(step.lines());
         }
@@ -136,14 +136,20 @@ impl FieldStep {
             } else {
                 format!("j = {}·{} = {}", short(j), short(s), short(jump))
             };
-            format!("{grown:<30}  {moved}")
+            format!("{grown:<28}  {moved}")
         };
-        let name: String = self.layer.chars().take(26).collect();
+        let name = tail(&self.layer, 22);
         if both {
-            return vec![format!("{name:<26}  {}", line(0))];
+            return vec![format!("{name:<22}  {}", line(0))];
         }
-        vec![format!("{name:<26}  {}   rows", line(0)), format!("{:<26}  {}   columns", "", line(1))]
+        vec![format!("{name:<22}  {}  rows", line(0)), format!("{:<22}  {}  columns", "", line(1))]
     }
+}
+
+// The end of a name that is too long, since names differ at their ends.
+fn tail(name: &str, room: usize) -> String {
+    let len = name.chars().count();
+    if len <= room { name.to_string() } else { format!("…{}", name.chars().skip(len + 1 - room).collect::<String>()) }
 }
 
 fn target(graph: &Graph, fields: &[Field], layer: Option<&str>) -> Result<usize> {
@@ -258,7 +264,7 @@ mod tests {
     use crate::zoo;
 
     #[test]
-    fn m35_the_steps_end_where_the_recurrence_ends() {
+    fn the_steps_end_where_the_recurrence_ends() {
         for entry in zoo::entries() {
             let graph = zoo::recipe(entry.name).unwrap().graph;
             let Ok(steps) = FieldSteps::of(&graph, None) else { continue };
@@ -266,7 +272,7 @@ mod tests {
             let Some(axes) = two(&receptive_fields(&graph)[at]) else { panic!("{}", entry.name) };
             let most = steps.steps.iter().map(|s| s.after[0][0]).fold(1.0, f64::max);
             assert_eq!(most, axes[0].size, "{}", entry.name);
-            assert!(steps.text().lines().all(|l| l.chars().count() <= 100), "{}", entry.name);
+            assert!(steps.text().lines().all(|l| l.chars().count() <= text::WIDTH), "{}", entry.name);
         }
     }
 
@@ -298,7 +304,7 @@ mod tests {
             "r = 10 + (3 - 1)·4 = 18",
             "j = 4·2 = 8",
             "sees 22x22 of 28x28 inputs: 62 % of the image",
-            "into the padding",
+            "rows 1 to 22 and columns 1 to 22",
         ] {
             assert!(text.contains(part), "'{part}' is not in:\n{text}");
         }

@@ -348,7 +348,7 @@ mod tests {
     #[test]
     fn the_text_fits_a_terminal() {
         let text = Convolution::example().im2col().unwrap().text(9);
-        for line in ["  0,0 [ 1    2    0    1 ]", "  2,2 [ 1    1    2    0 ]", "y = col W + b  9x1"] {
+        for line in ["  0,0 [   1    2    0    1 ]", "  2,2 [   1    1    2    0 ]", "y = col W + b  9x1"] {
             assert!(text.lines().any(|l| l.starts_with(line)), "'{line}' is not in:\n{text}");
         }
         let back = Convolution::example().col2im(None).unwrap().text(6);

@@ -3,12 +3,12 @@
 //! im2col: the patch on the input becomes a row of the matrix, the row meets the kernels, and an output is there.
 //! col2im: each row of the matrix goes back to its patch and is added to what is there.
 
-use super::draw::{Column, Padded, Sheet, W, X, Y, numbered, show};
+use super::draw::{Column, Padded, Sheet, W, X, Y, frames, numbered, show};
 use super::lowered::{pixel_names, tap_names};
 use super::{Col2im, Im2col, Maps, Table};
 use crate::conv::Geometry;
 use crate::error::{Error, Result};
-use crate::visual::{Animation, Matrix, NumberCell, Paint, Picture, Scene};
+use crate::visual::{Animation, Matrix, NumberCell, Paint, Picture};
 
 const PACE: f64 = 1.2;
 const HEIGHT: f64 = 26.0;
@@ -41,7 +41,8 @@ impl Im2col {
     /// There is no such row, or the picture would be too large.
     pub fn picture(&self, row: usize) -> Result<Picture> {
         check_row(row, self.col.rows())?;
-        Ok(Picture::new(self.frame(row, self.col.rows())?))
+        row_limit(self.col.rows())?;
+        Ok(Picture::new(self.sheet(row, self.col.rows()).scene()?))
     }
 
     /// Row after row.
@@ -56,12 +57,11 @@ impl Im2col {
     /// There are too many rows, or the picture would be too large.
     pub fn animation(&self) -> Result<Animation> {
         row_limit(self.col.rows())?;
-        let frames = (0..self.col.rows()).map(|row| self.frame(row, row + 1));
-        Animation::new(frames.collect::<Result<_>>()?, PACE)
+        let sheets = (0..self.col.rows()).map(|row| self.sheet(row, row + 1));
+        Animation::new(frames(&sheets.collect::<Vec<_>>())?, PACE)
     }
 
-    fn frame(&self, row: usize, done: usize) -> Result<Scene> {
-        row_limit(self.col.rows())?;
+    fn sheet(&self, row: usize, done: usize) -> Sheet {
         let (g, case) = (&self.steps.geometry, &self.steps.case);
         let at = [row / g.w.output, row % g.w.output];
         let inputs = (0..g.ic).map(|c| patch(g, &case.x, (c, at))).collect();
@@ -104,7 +104,6 @@ impl Im2col {
         let subtitle = "each row of col is the patch of one output, each column of W a kernel".into();
         let description = format!("A {}x{} matrix of patches times the kernels.", self.col.rows(), self.col.columns);
         Sheet { title: "im2col: a convolution as one matrix product".into(), subtitle, columns, foot, description }
-            .scene()
     }
 }
 
@@ -136,8 +135,8 @@ impl Col2im {
     /// There are too many rows, or the picture would be too large.
     pub fn animation(&self) -> Result<Animation> {
         row_limit(self.dcol.rows())?;
-        let frames = (0..self.dcol.rows()).map(|row| self.frame(row));
-        Animation::new(frames.collect::<Result<_>>()?, PACE)
+        let sheets = (0..self.dcol.rows()).map(|row| self.sheet(row));
+        Animation::new(frames(&sheets.collect::<Vec<_>>())?, PACE)
     }
 
     /// The end of the way back, at its last row.
@@ -145,12 +144,12 @@ impl Col2im {
     /// # Errors
     /// The picture would be too large.
     pub fn picture(&self) -> Result<Picture> {
-        Ok(Picture::new(self.frame(self.dcol.rows() - 1)?))
+        row_limit(self.dcol.rows())?;
+        Ok(Picture::new(self.sheet(self.dcol.rows() - 1).scene()?))
     }
 
     // After `row` was added.
-    fn frame(&self, row: usize) -> Result<Scene> {
-        row_limit(self.dcol.rows())?;
+    fn sheet(&self, row: usize) -> Sheet {
         let g = &self.geometry;
         let at = [row / g.w.output, row % g.w.output];
         let dy = table(&self.dy, format!("dy  {}×{}", self.dy.rows(), g.oc), (Some(row), usize::MAX, Y));
@@ -183,7 +182,6 @@ impl Col2im {
         let subtitle = "each element of dcol is added to where im2col took it from".into();
         let description = "The gradient to the input, added up row after row.".into();
         Sheet { title: "col2im: the gradient to the input adds up".into(), subtitle, columns, foot, description }
-            .scene()
     }
 
     // dx after `row`, with what the row adds noted in its patch.

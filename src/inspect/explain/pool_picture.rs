@@ -2,12 +2,12 @@
 //!
 //! As an animation, the windows one after the other, in the order in which they are computed (V3).
 
-use super::draw::{Column, Padded, Sheet, X, Y, indices, lines, numbered, show};
+use super::draw::{Column, Padded, Sheet, X, Y, frames, indices, lines, numbered, show};
 use super::text::formula;
 use super::{PoolCell, PoolSteps};
 use crate::error::Result;
 use crate::ops::PoolKind;
-use crate::visual::{Animation, Matrix, NumberCell, Paint, Picture, Scene};
+use crate::visual::{Animation, Matrix, NumberCell, Paint, Picture};
 
 const PACE: f64 = 1.4;
 const ROOM: f64 = 640.0;
@@ -18,7 +18,7 @@ impl PoolSteps {
     /// # Errors
     /// There is no such output, or the picture would be too large.
     pub fn picture(&self, at: [usize; 3]) -> Result<Picture> {
-        Ok(Picture::new(self.frame(self.cell(at)?, self.cells.len())?))
+        Ok(Picture::new(self.sheet(self.cell(at)?, self.cells.len()).scene()?))
     }
 
     /// All outputs one after the other.
@@ -27,11 +27,11 @@ impl PoolSteps {
     /// There are too many outputs, or the picture would be too large.
     pub fn animation(&self) -> Result<Animation> {
         super::check_frames(self.cells.len())?;
-        let frames = self.cells.iter().enumerate().map(|(i, cell)| self.frame(cell, i + 1));
-        Animation::new(frames.collect::<Result<_>>()?, PACE)
+        let sheets = self.cells.iter().enumerate().map(|(i, cell)| self.sheet(cell, i + 1));
+        Animation::new(frames(&sheets.collect::<Vec<_>>())?, PACE)
     }
 
-    fn frame(&self, cell: &PoolCell, done: usize) -> Result<Scene> {
+    fn sheet(&self, cell: &PoolCell, done: usize) -> Sheet {
         let channels = self.y.dims()[2];
         let inputs = (0..channels).map(|c| Some(self.input(cell, c))).collect();
         let outputs = (0..channels).map(|c| Some(self.output(cell, c, done))).collect();
@@ -40,7 +40,7 @@ impl PoolSteps {
         let place = format!("window x{}", self.range(cell)).replace('-', "−");
         let foot = [lines(&self.equation(cell).replace('-', "−"), ROOM), vec![place]];
         let description = self.equation(cell);
-        Sheet { title: self.title(), subtitle: self.subtitle(), columns, foot, description }.scene()
+        Sheet { title: self.title(), subtitle: self.subtitle(), columns, foot, description }
     }
 
     fn title(&self) -> String {

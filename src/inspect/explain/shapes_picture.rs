@@ -14,7 +14,7 @@ const MARGIN: f64 = 28.0;
 const WIDTH: f64 = 980.0;
 const NARROWEST: f64 = 560.0;
 const ROW: f64 = 30.0;
-const MOST_ROWS: usize = 90;
+const MOST_ROWS: usize = 140;
 const MOST_CELLS: usize = 120;
 // Where the bars begin, and how wide the longest is.
 const BARS: f64 = 250.0;

@@ -82,15 +82,18 @@ pub(super) fn sign(text: &str, rows: usize) -> Block {
 /// Words in lines of at most [`WIDTH`], the following ones indented by `indent`.
 pub(super) fn wrapped(text: &str, indent: usize) -> Block {
     let mut lines = Block::new();
-    let mut line = String::new();
-    for word in text.split(' ') {
-        let room = WIDTH - line.chars().count();
-        if !line.trim().is_empty() && word.chars().count() + 1 > room {
+    let lead = text.chars().take_while(|c| *c == ' ').count();
+    let (mut line, mut empty) = (" ".repeat(lead), true);
+    for word in text.trim_start().split(' ') {
+        if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
             lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
-        } else if !line.is_empty() {
+            empty = true;
+        }
+        if !empty {
             line.push(' ');
         }
         line.push_str(word);
+        empty = false;
     }
     lines.push(line);
     lines
@@ -160,5 +163,6 @@ mod tests {
         let lines = wrapped(&vec!["1·(-2) +"; 40].join(" "), 4);
         assert!(lines.len() > 3 && lines.iter().all(|l| l.chars().count() <= WIDTH));
         assert!(lines[1].starts_with("    1"), "{lines:?}");
+        assert_eq!(wrapped("  a  b", 4), ["  a  b"]);
     }
 }

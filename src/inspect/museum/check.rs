@@ -43,13 +43,20 @@ pub(super) fn distance(a: &[f64], b: &[f64]) -> f64 {
     if size == 0.0 { apart } else { apart / size }
 }
 
-fn batch(images: &Images) -> (Vec<f64>, Vec<usize>) {
-    images.some(&(0..IMAGES.min(images.labels.len())).collect::<Vec<_>>())
+// A black background and biases of 0 put ReLU exactly on its kink and make ties in the pool, where finite differences
+// have no one value; so the images get a little noise, and the biases are not 0.
+fn shaken(net: &Net, images: &Images) -> (Net, Vec<f64>, Vec<usize>) {
+    let (mut x, labels) = images.some(&(0..IMAGES.min(images.labels.len())).collect::<Vec<_>>());
+    let mut rng = Rng::new(1).split("museum check");
+    x.iter_mut().for_each(|v| *v += 0.1 * f64::from(rng.uniform()));
+    let mut net = net.clone();
+    net.params.0[1].iter_mut().for_each(|b| *b = 0.1 * rng.normal());
+    (net, x, labels)
 }
 
 /// The outputs of convolution and pooling against their formulas, on the same weights.
 pub(super) fn formula(net: &Net, images: &Images) -> Vec<Check> {
-    let (x, labels) = batch(images);
+    let (net, x, labels) = shaken(net, images);
     let (n, k) = (labels.len(), net.size.kernels);
     let trace = net.forward(&x, &labels);
     let text = format!("n{n} h{SIDE} w{SIDE} ic1 oc{k} k{KERNEL}");
@@ -75,9 +82,8 @@ fn last(planes: &[f64], [n, c, pixels]: [usize; 3]) -> Vec<f64> {
 
 /// The gradients to all parameters and to the images against finite differences of the loss, a sample of each.
 pub(super) fn gradients(net: &Net, images: &Images) -> Vec<Check> {
-    let (x, labels) = batch(images);
+    let (mut net, x, labels) = shaken(net, images);
     let (gradients, dx) = net.backward(&net.forward(&x, &labels), &labels);
-    let mut net = net.clone();
     let mut all = Vec::new();
     for (tensor, name) in NAMES.iter().enumerate() {
         let which = sample(&gradients.0[tensor]);
