@@ -1,10 +1,10 @@
 //! Speed of each pass of each shape in `benches/shapes`: milliseconds and GFLOP/s, beside the measured peak.
 //!
 //! ```text
-//! cargo bench --bench conv -- [file of shapes or a geometry] [threads=N] [isa=NAME] [algorithm=NAME] [runs=N]
+//! cargo bench --bench conv -- [file of shapes or a geometry] [threads=N] [isa=NAME] [algorithm=NAME] [runs=N] [ready=true]
 //! ```
 //!
-//! The median and the best of the runs are shown: on a shared machine the best says what the code can do.
+//! With `ready=true` weights are made ready beforehand, as in inference. The median and the best of the runs are shown: on a shared machine the best says what the code can do.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -20,6 +20,8 @@ struct Setting {
     isa: Isa,
     algorithm: Option<String>,
     runs: usize,
+    /// Whether weights are made ready beforehand, as in inference.
+    ready: bool,
     shapes: Vec<Geometry>,
 }
 
@@ -38,13 +40,15 @@ fn main() -> Outcome<()> {
 }
 
 fn setting(arguments: impl Iterator<Item = String>) -> Outcome<Setting> {
-    let mut setting = Setting { threads: 1, isa: Isa::best(), algorithm: None, runs: 30, shapes: Vec::new() };
+    let mut setting =
+        Setting { threads: 1, isa: Isa::best(), algorithm: None, runs: 30, ready: false, shapes: Vec::new() };
     for argument in arguments.filter(|a| a != "--bench") {
         match argument.split_once('=') {
             Some(("threads", n)) => setting.threads = n.parse()?,
             Some(("isa", name)) => setting.isa = Isa::named(name)?,
             Some(("algorithm", name)) => setting.algorithm = Some(name.to_string()),
             Some(("runs", n)) => setting.runs = n.parse()?,
+            Some(("ready", yes)) => setting.ready = yes.parse()?,
             _ if argument.ends_with(".txt") => setting.shapes.extend(shapes(&argument)?),
             _ => setting.shapes.push(argument.parse()?),
         }
@@ -73,13 +77,19 @@ fn report(setting: &Setting, g: &Geometry, pass: Pass, peak: f64) -> Outcome<()>
         Pass::BackwardWeights => (g.x_len(), g.y_len()),
     };
     let (a, b, bias) = (numbers(a), numbers(b), numbers(g.oc));
-    let (mut out, mut scratch) = (vec![0.0; pass.out_len(g)], vec![0.0; choice.kernel.work()]);
-    let finish = if pass == Pass::Forward { Finish { bias: &bias, fused: Fused::Relu } } else { Finish::default() };
+    let (out, scratch) = (numbers(pass.out_len(g)), numbers(choice.kernel.work()));
+    let finish =
+        if pass == Pass::Forward { Finish { bias, residual: &[], fused: Fused::Relu } } else { Finish::default() };
     let kernel: &dyn Kernel = &*choice.kernel;
+    let packed = numbers(if setting.ready && pass != Pass::BackwardWeights { kernel.packed() } else { 0 });
+    if !packed.is_empty() {
+        kernel.pack(striate::parallel::Team::solo(), b, packed);
+    }
+    let packed = &*packed;
     let times = timed(setting, |team| {
-        kernel.run(team, Work { inputs: [&a, &b], out: &mut out, finish, scratch: &mut scratch });
+        kernel.run(team, Work { inputs: [a, b], packed, out, finish, scratch });
     })?;
-    black_box(&out);
+    black_box(&*out);
     let speed = |ms: f64| 2.0 * g.mul_adds() as f64 / ms / 1e6;
     let [median, best] = times;
     println!(
@@ -94,9 +104,8 @@ fn report(setting: &Setting, g: &Geometry, pass: Pass, peak: f64) -> Outcome<()>
 
 fn columns(setting: &Setting, g: &Geometry) -> Outcome<()> {
     let plan = BiasGradient::new(g.y_len(), g.oc, Fused::Relu, setting.isa);
-    let (mut dy, y, mut db, mut scratch) =
-        (numbers(g.y_len()), numbers(g.y_len()), numbers(g.oc), numbers(plan.work()));
-    let [median, best] = timed(setting, |team| plan.run(team, &mut dy, &y, &mut db, &mut scratch))?;
+    let (dy, y, db, scratch) = (numbers(g.y_len()), numbers(g.y_len()), numbers(g.oc), numbers(plan.work()));
+    let [median, best] = timed(setting, |team| plan.run(team, dy, y, db, scratch))?;
     println!("  {:<28} median {median:8.3} ms                   best {best:8.3} ms", "mask and bias");
     Ok(())
 }
@@ -104,6 +113,11 @@ fn columns(setting: &Setting, g: &Geometry) -> Outcome<()> {
 /// Median and best milliseconds.
 fn timed(setting: &Setting, mut f: impl FnMut(striate::parallel::Team) + Send) -> Outcome<[f64; 2]> {
     let pool = Pool::new(setting.threads)?;
+    // A new thread may share the core of the one that made it until the system moves it.
+    let start = Instant::now();
+    while start.elapsed().as_millis() < 30 {
+        pool.run(&mut f);
+    }
     let mut times: Vec<f64> = (0..setting.runs.max(2))
         .map(|_| {
             pool.run(|team| {
@@ -117,8 +131,11 @@ fn timed(setting: &Setting, mut f: impl FnMut(striate::parallel::Team) + Send) -
     Ok([times[times.len() / 2], times[0]])
 }
 
-fn numbers(len: usize) -> Vec<f32> {
-    (0..len).map(|i| (i % 17) as f32 / 16.0 - 0.5).collect()
+/// Numbers at a multiple of 64 bytes, as those of a plan are; they stay until the benchmark ends.
+fn numbers(len: usize) -> &'static mut [f32] {
+    let all = (0..len + 16).map(|i| (i % 17) as f32 / 16.0 - 0.5).collect::<Vec<f32>>().leak();
+    let start = all.as_ptr().align_offset(64).min(16);
+    &mut all[start..start + len]
 }
 
 /// GFLOP/s of fused multiply-adds on registers alone, one thread, the best of many short runs.

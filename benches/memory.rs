@@ -50,6 +50,8 @@ fn measure(network: &str, batch: usize, optimizer: &str) -> Result<bool> {
     let labels: Vec<u32> = (0..batch as u32).collect();
     let config = FitConfig { batch_size: batch, optimizer, ..FitConfig::default() };
     let mut trainer = Trainer::new(&model, config, Machine::default())?;
+    // Now the trainer alone has the weights, as in `Fit`.
+    drop(model);
     trainer.step(&x, &labels, 1e-3)?;
     let measured = status("VmHWM")?;
     let ratio = estimate.total() as f64 / measured as f64;
@@ -70,7 +72,16 @@ fn measure(network: &str, batch: usize, optimizer: &str) -> Result<bool> {
 fn values_at_peak(graph: &striate::Graph, batch: usize) -> Result<usize> {
     let Machine { isa, algorithm, .. } = Machine::default();
     let threads = striate::parallel::available();
-    let config = PlanConfig { batch, mode: Mode::Train, strip_head: true, keep: false, isa, threads, algorithm };
+    let config = PlanConfig {
+        batch,
+        mode: Mode::Train,
+        strip_head: true,
+        keep: false,
+        recompute: true,
+        isa,
+        threads,
+        algorithm,
+    };
     Ok(Plan::compile(graph, config)?.memory().values_at_peak)
 }
 

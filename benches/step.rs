@@ -26,6 +26,7 @@ fn main() -> striate::Result<()> {
     let x: Vec<f32> = (0..batch * model.graph().input_shape()?.len()).map(|_| rng.uniform()).collect();
     let labels: Vec<u32> = (0..batch).map(|_| rng.below(10)).collect();
     let mut trainer = Trainer::new(&model, config, machine)?;
+    drop(model);
     let mut times = Vec::new();
     let start = Instant::now();
     while start.elapsed() < WARM + MEASURE {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::Preprocess;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, Value};
-use crate::ops::{Op, ParamSpec};
+use crate::ops::{Op, ParamSpec, Weights};
 use crate::rng::Rng;
 use crate::session::{Machine, Session};
 use crate::tensor::{Shape, Tensor};
@@ -27,8 +27,8 @@ pub struct Param {
     pub dims: Vec<usize>,
     /// Whether training changes it.
     pub trainable: bool,
-    /// The weights.
-    pub data: Vec<f32>,
+    /// The weights, shared with sessions and copies of the model until one of them changes its own.
+    pub data: Weights,
 }
 
 /// How a model came to be.
@@ -74,7 +74,7 @@ impl Model {
         let specs = model.graph.nodes().iter().flat_map(|n| model.graph.params(n));
         for (param, spec) in model.params.iter_mut().zip(specs) {
             spec.init.validate().map_err(|e| e.within(&param.name))?;
-            param.data = vec![0.0; spec.len()];
+            param.data = Weights::zeros(spec.len());
             spec.init.fill(rng.split(&param.name), spec.fans, &mut param.data);
         }
         Ok(model)
@@ -87,7 +87,7 @@ impl Model {
             name: format!("{}/{}", node.name, spec.name),
             dims: spec.dims,
             trainable: spec.trainable,
-            data: Vec::new(),
+            data: Weights::default(),
         };
         let params =
             graph.nodes().iter().flat_map(|n| graph.params(n).into_iter().map(move |s| (n, s))).map(param).collect();
@@ -107,6 +107,12 @@ impl Model {
     /// The parameters, to be changed.
     pub fn params_mut(&mut self) -> &mut [Param] {
         &mut self.params
+    }
+
+    /// Lets go of the weights, so that a session that shares them may change them in place; [`Session::store`] brings
+    /// them back.
+    pub(crate) fn release(&mut self) {
+        self.params.iter_mut().for_each(|param| param.data = Weights::default());
     }
 
     /// The number of weights: trainable, and not trainable.

@@ -1,24 +1,29 @@
-//! Threads: the only file that knows them.
+//! Threads: the only module that knows them.
 //!
 //! Work is cut into pieces by its *shape*, never by the number of threads; the
-//! threads only take pieces from a common counter. So the number of threads
-//! decides who computes a piece, and never what is computed.
+//! threads only take the pieces. So the number of threads decides who computes
+//! a piece, and never what is computed.
 //!
-//! A whole step of a plan runs inside [`Pool::run`]: entering the pool costs 5
-//! to 12 microseconds, a join inside it next to nothing. Pieces should be at
-//! least some 20 microseconds long.
+//! The calling thread works too, and the others of its team (`crew.rs`) wait
+//! for the next piece of work awake, for some tens of microseconds. A piece
+//! inside a piece, or a team that is busy, means that the caller works alone.
 
 use std::any::Any;
 use std::ops::{ControlFlow, Range};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+
+mod crew;
+use crew::Crew;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// A fixed number of threads.
+/// A fixed number of threads: the one that calls, and others that help it.
+///
+/// Threads that call [`Pool::run`] of one pool at the same time are all served; one of them gets the help.
 pub struct Pool {
     threads: usize,
-    pool: Option<rayon::ThreadPool>,
+    crew: Option<Crew>,
 }
 
 impl std::fmt::Debug for Pool {
@@ -29,23 +34,19 @@ impl std::fmt::Debug for Pool {
 
 impl Pool {
     /// A pool of `threads` threads; 0 stands for one per core.
+    ///
+    /// # Errors
+    /// There are more than 1024 threads, or the system refuses them.
     pub fn new(threads: usize) -> Result<Self> {
-        let threads = if threads == 0 { available() } else { threads };
-        if threads > 1024 {
-            return Err(Error::argument(format!("{threads} threads are more than the 1024 that striate allows"))
-                .with_help(format!("this machine has {} cores", available())));
+        let cores = available();
+        let threads = if threads == 0 { cores.min(crew::MOST) } else { threads };
+        if threads > crew::MOST {
+            let most = crew::MOST;
+            return Err(Error::argument(format!("{threads} threads are more than the {most} that striate allows"))
+                .with_help(format!("this machine has {cores} cores")));
         }
-        let pool = match threads {
-            1 => None,
-            _ => Some(
-                rayon::ThreadPoolBuilder::new()
-                    .num_threads(threads)
-                    .thread_name(|i| format!("striate-{i}"))
-                    .build()
-                    .map_err(|e| Error::argument(format!("cannot start {threads} threads: {e}")))?,
-            ),
-        };
-        Ok(Self { threads, pool })
+        let crew = if threads > 1 { Some(Crew::new(threads, cores)?) } else { None };
+        Ok(Self { threads, crew })
     }
 
     /// The number of threads.
@@ -53,13 +54,9 @@ impl Pool {
         self.threads
     }
 
-    /// Runs `work` inside the pool.
-    pub fn run<R: Send>(&self, work: impl FnOnce(Team) -> R + Send) -> R {
-        let team = Team { threads: self.threads };
-        match &self.pool {
-            Some(pool) => pool.install(|| work(team)),
-            None => work(team),
-        }
+    /// Calls `work` with the team of this pool.
+    pub fn run<R>(&self, work: impl FnOnce(Team<'_>) -> R) -> R {
+        work(Team { threads: self.threads, crew: self.crew.as_ref() })
     }
 }
 
@@ -69,15 +66,22 @@ pub fn available() -> usize {
 }
 
 /// The threads that a piece of work may use; handed out by [`Pool::run`].
-#[derive(Debug, Clone, Copy)]
-pub struct Team {
+#[derive(Clone, Copy)]
+pub struct Team<'a> {
     threads: usize,
+    crew: Option<&'a Crew>,
 }
 
-impl Team {
+impl std::fmt::Debug for Team<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Team({})", self.threads)
+    }
+}
+
+impl Team<'_> {
     /// A team of the calling thread alone.
     pub const fn solo() -> Self {
-        Self { threads: 1 }
+        Self { threads: 1, crew: None }
     }
 
     /// The number of threads.
@@ -117,6 +121,22 @@ impl Team {
                 (a.range(i * a_len..((i + 1) * a_len).min(a.len)), b.range(i * b_len..((i + 1) * b_len).min(b.len)))
             };
             f(i, x, y);
+        });
+    }
+
+    /// As [`Team::chunks`] for `N` slices cut alike, by the first of them; one that ends before a chunk gives it nothing.
+    pub fn chunks_of<T: Send, const N: usize>(
+        self,
+        data: [&mut [T]; N],
+        len: usize,
+        f: impl Fn(usize, [&mut [T]; N]) + Sync,
+    ) {
+        let shared = data.map(Shared::new);
+        let pieces = shared.first().map_or(0, |first| first.len.div_ceil(len.max(1)));
+        self.each_on(pieces, |_, i| {
+            let cut = |s: &Shared<T>| (i * len).min(s.len)..((i + 1) * len).min(s.len);
+            // SAFETY: each `i` is given to one call only, and the ranges of different `i` are disjoint.
+            f(i, shared.each_ref().map(|s| unsafe { s.range(cut(s)) }));
         });
     }
 
@@ -171,22 +191,37 @@ impl Team {
 
     /// Runs `a` and `b`, at the same time where there are two threads.
     pub fn join<A: Send, B: Send>(self, a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
-        if self.threads == 1 { (a(), b()) } else { rayon::join(a, b) }
+        let (a, b) = (Once::new(a), Once::new(b));
+        self.each(2, |i| if i == 0 { a.run() } else { b.run() });
+        (a.outcome(), b.outcome())
     }
 
     /// Calls `f(thread, piece)` once for each piece; `thread < threads` is held by one running call at a time.
     fn each_on(self, pieces: usize, f: impl Fn(usize, usize) + Sync) {
-        let next = AtomicUsize::new(0);
-        let take = |thread: usize| {
-            loop {
-                let piece = next.fetch_add(1, Ordering::Relaxed);
-                if piece >= pieces {
-                    break;
-                }
-                f(thread, piece);
-            }
-        };
-        fork(0..self.threads.min(pieces), &take);
+        match self.crew {
+            Some(crew) => crew.each(pieces, &f),
+            None => (0..pieces).for_each(|piece| f(0, piece)),
+        }
+    }
+}
+
+/// A function that is called once, by whichever thread comes, and what it gave.
+struct Once<F, R>(Mutex<(Option<F>, Option<R>)>);
+
+impl<R, F: FnOnce() -> R> Once<F, R> {
+    fn new(f: F) -> Self {
+        Self(Mutex::new((Some(f), None)))
+    }
+
+    fn run(&self) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(f) = state.0.take() {
+            state.1 = Some(f());
+        }
+    }
+
+    fn outcome(self) -> R {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner).1.expect("each piece was done")
     }
 }
 
@@ -253,18 +288,6 @@ fn panicked(panic: &(dyn Any + Send)) -> Error {
     Error::new(ErrorKind::Stopped, format!("the thread that prepares data failed: {}", text.unwrap_or("no message")))
 }
 
-// Calls `take(i)` for each `i` of the range, each on a thread of its own where one is free.
-fn fork(threads: Range<usize>, take: &(impl Fn(usize) + Sync)) {
-    match threads.len() {
-        0 => {}
-        1 => take(threads.start),
-        n => {
-            let middle = threads.start + n / 2;
-            rayon::join(|| fork(threads.start..middle, take), || fork(middle..threads.end, take));
-        }
-    }
-}
-
 /// A slice whose disjoint ranges are handed to different threads.
 struct Shared<T> {
     start: *mut T,
@@ -301,6 +324,49 @@ mod tests {
             let mut data = vec![0_u32; 1003];
             pool.run(|team| team.chunks(&mut data, 10, |i, chunk| chunk.iter_mut().for_each(|v| *v += i as u32 + 1)));
             assert!(data.iter().enumerate().all(|(i, v)| *v == i as u32 / 10 + 1), "{threads} threads");
+        }
+    }
+
+    #[test]
+    fn slices_cut_alike_may_be_shorter() {
+        let (mut a, mut b, mut c) = ([1; 10], [2; 5], [3; 0]);
+        Pool::new(2).unwrap().run(|team| {
+            team.chunks_of([&mut a, &mut b, &mut c], 4, |i, [a, b, c]| {
+                assert_eq!((a.len(), b.len(), c.len()), [(4, 4, 0), (4, 1, 0), (2, 0, 0)][i]);
+                a.iter_mut().chain(b).for_each(|v| *v += 10 * i);
+            });
+        });
+        assert_eq!((a, b), ([1, 1, 1, 1, 11, 11, 11, 11, 21, 21], [2, 2, 2, 2, 12]));
+    }
+
+    #[test]
+    fn pieces_within_pieces_are_done_too() {
+        let pool = Pool::new(3).unwrap();
+        let mut data = vec![0; 40];
+        pool.run(|team| {
+            team.chunks(&mut data, 10, |i, chunk| {
+                team.chunks(chunk, 3, |j, cell| cell.fill(10 * i + j));
+                let (a, b) = team.join(|| pool.run(|team| team.threads()), || i);
+                assert_eq!((a, b), (3, i));
+            });
+        });
+        assert!(data.iter().enumerate().all(|(i, v)| *v == i / 10 * 10 + i % 10 / 3), "{data:?}");
+    }
+
+    #[test]
+    fn join_gives_both_outcomes() {
+        for threads in [1, 2, 5] {
+            let (mut left, mut right) = (vec![1], vec![2]);
+            let outcome = Pool::new(threads).unwrap().run(|team| {
+                team.join(
+                    || left.push(3),
+                    || {
+                        right.push(4);
+                        "right"
+                    },
+                )
+            });
+            assert_eq!((outcome, left, right), (((), "right"), vec![1, 3], vec![2, 4]));
         }
     }
 

@@ -1,7 +1,11 @@
 //! A session: the weights and buffers of one model on one machine, and the plans that run on them.
 //!
 //! Plans are compiled when a batch size is first met, and kept. All of them
-//! share one set of buffers. One step is one entry into the thread pool.
+//! share one set of buffers. One step is one loan of the thread team.
+//!
+//! At inference the weights are made ready once, packed as the kernels read
+//! them and with the batch normalisations folded in: before the first run, and
+//! anew when they have changed.
 
 use std::cell::{Ref, RefMut};
 use std::ops::ControlFlow;
@@ -10,12 +14,15 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Graph;
 use crate::model::Model;
-use crate::ops::{Io, Memory, Mode, Slot};
+use crate::ops::{Io, Memory, Mode, Slot, accumulate};
 use crate::parallel::{Pool, Team};
 use crate::plan::{Params, Plan, PlanConfig, PlannedBack};
 use crate::rng::Rng;
 use crate::simd::Isa;
 use crate::tensor::Tensor;
+
+// See [`Session::recompute`].
+const RECOMPUTE: bool = true;
 
 /// The machine that a session runs on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +59,13 @@ pub struct Session {
     pool: Pool,
     machine: Machine,
     plans: Vec<(Purpose, Plan)>,
+    recompute: bool,
+    /// Whose weights are ready, and in which orders; none if they have changed since.
+    ready: Option<(Purpose, Orders)>,
 }
+
+/// The order and the length of the ready weights of each act.
+type Orders = Vec<(&'static str, usize)>;
 
 /// One parameter, lent to an optimiser.
 pub struct ParamMut<'a> {
@@ -65,7 +78,7 @@ pub struct ParamMut<'a> {
 }
 
 impl Session {
-    /// A session with a copy of the model's weights.
+    /// A session with the model's weights, which both share until one of them changes its own.
     ///
     /// # Errors
     /// The threads cannot be started.
@@ -76,13 +89,22 @@ impl Session {
         let names = model.params().iter().map(|p| p.name.clone()).collect();
         let mut memory = Memory::default();
         for param in model.params() {
-            let slot = memory.add(param.data.len());
-            memory.get_mut(slot).copy_from_slice(&param.data);
+            memory.put(param.data.clone());
         }
         for spec in &params.specs {
             memory.add(if spec.trainable { spec.len() } else { 0 });
         }
-        Ok(Self { graph: model.graph().clone(), params, names, memory, pool, machine, plans: Vec::new() })
+        // For the weights made ready.
+        memory.add(0);
+        let (graph, plans) = (model.graph().clone(), Vec::new());
+        Ok(Self { graph, params, names, memory, pool, machine, plans, recompute: RECOMPUTE, ready: None })
+    }
+
+    /// Whether training computes cheap values (the outputs of batch normalisations) once more in backward rather than
+    /// keep them: less memory, some more time, the same bits. Without this call it does.
+    pub fn recompute(&mut self, recompute: bool) {
+        self.recompute = recompute;
+        self.plans.clear();
     }
 
     /// The machine, with the threads that are really used.
@@ -116,13 +138,14 @@ impl Session {
             return Err(Error::shape(format!("{name} has {} weights, not {}", slot.len, values.len())));
         }
         self.memory.get_mut(slot).copy_from_slice(values);
+        self.ready = None;
         Ok(())
     }
 
-    /// Copies the weights into a model of the same graph.
+    /// Gives the weights to a model of the same graph, which then shares them.
     pub fn store(&self, model: &mut Model) {
         for (i, param) in model.params_mut().iter_mut().enumerate() {
-            param.data.copy_from_slice(&self.weights(i));
+            param.data = self.memory.share(i);
         }
     }
 
@@ -144,9 +167,44 @@ impl Session {
 
     fn forward_as(&mut self, purpose: Purpose, x: &[f32], rng: Rng) -> Result<()> {
         self.prepare(purpose)?;
+        let is_ready = self.is_ready(purpose);
         let (pool, mut run) = self.running(x)?;
-        pool.run(move |team| run.forward(team, rng));
+        pool.run(move |team| {
+            if !is_ready {
+                run.prepare(team, rng);
+            }
+            run.forward(team, rng);
+        });
+        if !is_ready {
+            let orders = self.last().acts.iter().map(|act| act.ready).collect();
+            self.ready = Some((purpose, orders));
+        }
         Ok(())
+    }
+
+    // Whether the weights are ready for this purpose, whose plan is the last.
+    fn is_ready(&self, purpose: Purpose) -> bool {
+        // Without fusion no weights are made ready.
+        purpose.keep
+            || self.ready.as_ref().is_some_and(|(of, orders)| {
+                *of == purpose || orders.iter().eq(self.last().acts.iter().map(|act| &act.ready))
+            })
+    }
+
+    /// As [`Session::infer`], and tells how long each act took; the weights are ready before.
+    ///
+    /// # Errors
+    /// The number of values does not agree with the input shape.
+    pub fn profile_inference(&mut self, x: &[f32], batch: usize) -> Result<Vec<Timing>> {
+        self.infer(x, batch)?;
+        let (pool, mut run) = self.running(x)?;
+        let times = pool.run(move |team| run.timed_forward(team, Rng::new(0)));
+        Ok(self.timings(times))
+    }
+
+    fn timings(&self, times: Vec<Times>) -> Vec<Timing> {
+        let layer = |node: usize| self.graph.nodes()[node].name.clone();
+        times.into_iter().map(|(node, forward, backward)| Timing { layer: layer(node), forward, backward }).collect()
     }
 
     /// What the head (softmax or sigmoid) was applied to in the last run; the output itself if there is no head.
@@ -196,6 +254,7 @@ impl Session {
 
     /// Calls `update` inside the pool with a way to go through all trainable parameters in order.
     pub fn update<R: Send>(&mut self, update: impl FnOnce(Team, &mut ParamsMut<'_>) -> R + Send) -> R {
+        self.ready = None;
         let mut params = ParamsMut { memory: &mut self.memory, params: &self.params };
         self.pool.run(move |team| update(team, &mut params))
     }
@@ -209,11 +268,7 @@ impl Session {
         self.prepare(Purpose { mode: Mode::Train, batch, strip_head, keep: false })?;
         let (pool, mut run) = self.running(x)?;
         let times = pool.run(move |team| run.timed(team, rng));
-        let layer = |node: usize| self.graph.nodes()[node].name.clone();
-        Ok(times
-            .into_iter()
-            .map(|(node, forward, backward)| Timing { layer: layer(node), forward, backward })
-            .collect())
+        Ok(self.timings(times))
     }
 
     /// The first layer whose output holds a NaN or an infinity on these samples, with the number of such values.
@@ -247,6 +302,10 @@ impl Session {
 
     // The plan for this purpose is compiled if it is new, and put last.
     fn prepare(&mut self, purpose: Purpose) -> Result<()> {
+        if purpose.mode == Mode::Train {
+            // Running statistics change in forward.
+            self.ready = None;
+        }
         if purpose.batch == 0 {
             return Err(Error::argument("a batch of 0 samples cannot be run").with_help("give at least one sample"));
         }
@@ -255,11 +314,16 @@ impl Session {
             self.plans.swap(at, last);
             return Ok(());
         }
-        let Purpose { mode, batch, strip_head, keep } = purpose;
+        let (Purpose { mode, batch, strip_head, keep }, recompute) = (purpose, self.recompute);
         let Machine { threads, isa, algorithm } = self.machine.clone();
-        let plan = Plan::compile(&self.graph, PlanConfig { batch, mode, strip_head, keep, isa, threads, algorithm })?;
+        let config = PlanConfig { batch, mode, strip_head, keep, recompute, isa, threads, algorithm };
+        let plan = Plan::compile(&self.graph, config)?;
         tracing::debug!(batch, ?mode, "compiled a plan:\n{}", plan.report());
         let (first, lens) = plan.buffers();
+        let (buffer, len) = plan.ready();
+        if self.memory.reserve(buffer, len).map_err(|e| e.within("weights made ready"))? {
+            self.ready = None;
+        }
         for (i, len) in lens.iter().enumerate() {
             self.memory.reserve(first + i, *len).map_err(|e| e.within(format_args!("a batch of {batch}")))?;
         }
@@ -311,7 +375,7 @@ pub struct TrainAt {
 /// An output in a training step, lent to the loss: the network's own, or that of a [`Head`](crate::Head).
 pub struct Outlet<'a> {
     /// The threads.
-    pub team: Team,
+    pub team: Team<'a>,
     /// Which head; `None` is the network's output.
     pub head: Option<usize>,
     /// What its loss counts: 1 for the network's output, its weight for a head.
@@ -374,14 +438,25 @@ impl Run<'_> {
         }
     }
 
-    // The node of each act with its times.
-    fn timed(&mut self, team: Team, rng: Rng) -> Vec<(usize, Duration, Duration)> {
+    // Makes the weights ready.
+    fn prepare(&mut self, team: Team, rng: Rng) {
+        for act in &self.plan.acts {
+            act.step.prepare(&Io::new(self.memory, &act.binding, team, rng));
+        }
+    }
+
+    fn timed_forward(&mut self, team: Team, rng: Rng) -> Vec<Times> {
         let mut times: Vec<_> = self.plan.acts.iter().map(|a| (a.node, Duration::ZERO, Duration::ZERO)).collect();
         for (act, time) in self.plan.acts.iter().zip(&mut times) {
             let start = Instant::now();
             act.step.forward(&Io::new(self.memory, &act.binding, team, rng.split_at(act.node as u64)));
             time.1 = start.elapsed();
         }
+        times
+    }
+
+    fn timed(&mut self, team: Team, rng: Rng) -> Vec<Times> {
+        let mut times = self.timed_forward(team, rng);
         for slot in self.plan.ends.iter().filter_map(|end| end.dlogits) {
             self.memory.get_mut(slot).fill(0.0);
         }
@@ -428,24 +503,22 @@ impl Run<'_> {
     }
 
     fn back(&self, back: &PlannedBack, team: Team, rng: Rng) {
+        let io = |binding, node| Io::new(self.memory, binding, team, rng.split_at(node as u64));
+        for (again, binding) in &back.again {
+            let act = &self.plan.acts[*again];
+            act.step.again(&io(binding, act.node));
+        }
         let act = &self.plan.acts[back.act];
-        act.step.backward(&Io::new(self.memory, &act.binding, team, rng.split_at(act.node as u64)));
+        act.step.backward(&io(&back.binding, act.node));
         for (into, from) in &back.accumulate {
             let (mut into, from) = (self.memory.get_mut(*into), self.memory.get(*from));
-            add(team, &mut into, &from);
+            accumulate(team, self.plan.config.isa, &mut into, &from);
         }
     }
 }
 
-const ADD_PIECE: usize = 1 << 15;
-
-fn add(team: Team, into: &mut [f32], from: &[f32]) {
-    team.chunks(into, ADD_PIECE, |i, into| {
-        for (a, b) in into.iter_mut().zip(&from[i * ADD_PIECE..]) {
-            *a += b;
-        }
-    });
-}
+/// The node of an act, with its times forward and backward.
+type Times = (usize, Duration, Duration);
 
 /// An error for numbers that went bad in training.
 pub(crate) fn non_finite(step: u64, what: &str) -> Error {

@@ -15,6 +15,9 @@ const PROBLEMS: &str = "
     n2 h6 w6 ic8 oc8 k3 psame g8                    # depthwise
     n2 h7 w5 ic19 oc19 k3x2 s2 p1 g19 v-1           # depthwise with a rest
     n2 h6 w7 ic16 oc16 k5 psame d2 g16
+    n2 h13 w22 ic35 oc35 k3 psame g35               # depthwise: tiles that overlap, a rest of channels
+    n1 h9 w30 ic40 oc40 k5 p2,1,0,3 s2x1 g40
+    n3 h6 w6 ic8 oc8 k4x2 p3 g8                     # depthwise: rows of padding alone
     n1 h6 w6 ic3 oc6 k3 psame g3                    # a channel multiplier
     n4 h4 w4 ic9 oc33 k1
     n2 h5 w5 ic4 oc7 k1 s2                          # phases without taps
@@ -23,6 +26,12 @@ const PROBLEMS: &str = "
     n1 h12 w11 ic2 oc3 k3x4 s3x2 d2x1 p3,1,0,2
     n1 h7 w7 ic3 oc5 k2 s3                          # the floor drops the last rows
     n37 h1 w1 ic20 oc11 k1                          # a dense layer
+    n2 h7 w7 ic300 oc300 k1                         # panels as pieces
+    n1 h1 w1 ic700 oc500 k1
+    n3 h30 w31 ic33 oc35 k1                         # rows as pieces
+    n2 h7 w6 ic130 oc132 k3 s2 psame v0.25          # few pixels and many weights: panels as pieces
+    n1 h4 w4 ic370 oc400 k1 s2
+    n1 h5 w5 ic128 oc250 k5 p2 g2
     n1 h40 w40 ic40 oc8 k3 psame                    # rows of an image as pieces
     n1 h1 w30 ic4 oc6 k1x5 psame                    # one-dimensional
     n19 h28 w28 ic1 oc32 k3 psame
@@ -31,6 +40,11 @@ const PROBLEMS: &str = "
     n1 h1 w1 ic1 oc1 k1
     n2 h4 w5 ic2 oc3 k3 pfull
     n5 h9 w9 ic16 oc48 k4 s4 p1                     # patches that do not overlap
+    n3 h10 w13 ic19 oc37 k3 p1,0,2,1 v0.5           # Winograd: rests everywhere, asymmetric padding
+    n2 h12 w9 ic16 oc16 k3 pfull                    # Winograd: more padding than dx has
+    n1 h30 w31 ic16 oc20 k3                         # Winograd: blocks of rows of one image
+    n40 h6 w5 ic17 oc50 k3 p3                       # Winograd: blocks of several images, tiles of padding alone
+    n12 h4 w4 ic33 oc100 k3 psame                   # Winograd: panels as pieces
 ";
 
 struct Numbers {
@@ -85,7 +99,10 @@ impl Numbers {
         let (out_lent, scratch) = (&mut out[..], &mut scratch[..]);
         let inputs = self.inputs(pass);
         Pool::new(threads).unwrap().run(move |team| {
-            kernel.run(team, Work { inputs, out: out_lent, finish: Finish { bias, fused }, scratch });
+            kernel.run(
+                team,
+                Work { inputs, packed: &[], out: out_lent, finish: Finish { bias, residual: &[], fused }, scratch },
+            );
         });
         Some(out)
     }
@@ -150,8 +167,10 @@ fn forward_has_the_bits_of_the_reference() {
     for g in problems() {
         let numbers = Numbers::of(&g);
         let want = numbers.run(&g, Pass::Forward, ("reference", Isa::best(), 1), Fused::Linear).unwrap();
-        for (name, isa) in
-            ["depthwise", "direct", "lowered"].iter().flat_map(|n| Isa::all().into_iter().map(move |i| (n, i)))
+        // Winograd's algorithm sums something else.
+        for (name, isa) in ["depthwise", "pointwise", "direct", "lowered"]
+            .iter()
+            .flat_map(|n| Isa::all().into_iter().map(move |i| (n, i)))
         {
             if let Some(got) = numbers.run(&g, Pass::Forward, (name, isa, 2), Fused::Linear).filter(|_| isa.fused()) {
                 assert!(bits(&got) == bits(&want), "{g}: {name} {isa}");
@@ -166,10 +185,10 @@ fn activations_are_fused_alike_everywhere() {
         let g: Geometry = text.parse().unwrap();
         let numbers = Numbers::of(&g);
         for fused in [Fused::Relu, Fused::Relu6, Fused::LeakyRelu(0.2)] {
-            let linear = numbers.run(&g, Pass::Forward, ("reference", Isa::best(), 1), Fused::Linear).unwrap();
-            let want: Vec<f32> = linear.iter().map(|x| fused.apply(*x)).collect();
             for (name, isa) in algorithms().into_iter().flat_map(|n| Isa::all().into_iter().map(move |i| (n, i))) {
                 let Some(got) = numbers.run(&g, Pass::Forward, (name, isa, 2), fused) else { continue };
+                let linear = numbers.run(&g, Pass::Forward, (name, isa, 2), Fused::Linear).unwrap();
+                let want: Vec<f32> = linear.iter().map(|x| fused.apply(*x)).collect();
                 if isa.fused() {
                     assert!(bits(&got) == bits(&want), "{g}: {name} {isa} {fused:?}");
                 }
@@ -191,16 +210,75 @@ fn a_gradient_to_the_input_is_finished_too() {
             let run = |finish| {
                 let (mut out, mut scratch) = (vec![f32::NAN; g.x_len()], vec![f32::NAN; choice.kernel.work()]);
                 let inputs = numbers.inputs(Pass::BackwardInput);
-                let work = Work { inputs, out: &mut out, finish, scratch: &mut scratch };
+                let work = Work { inputs, packed: &[], out: &mut out, finish, scratch: &mut scratch };
                 choice.kernel.run(Team::solo(), work);
                 out
             };
             let plain = run(Finish::default());
-            let finished = run(Finish { bias: &bias, fused: Fused::Relu });
+            let finished = run(Finish { bias: &bias, residual: &[], fused: Fused::Relu });
             let want: Vec<f32> = plain.iter().enumerate().map(|(i, x)| (x + bias[i % g.ic]).max(0.0)).collect();
             assert!(bits(&finished) == bits(&want), "{g}: {name} {isa}");
         }
     }
+}
+
+// Inference makes weights ready once, and adds the other branch of a residual block as the output is written.
+#[test]
+fn weights_made_ready_once_and_a_residual_change_no_bits() {
+    for g in problems() {
+        let numbers = Numbers::of(&g);
+        for (name, isa) in algorithms().into_iter().flat_map(|n| Isa::all().into_iter().map(move |i| (n, i))) {
+            for pass in [Pass::Forward, Pass::BackwardInput] {
+                let machine = Machine { isa, threads: 2 };
+                let Ok(choice) = choose(&g, pass, machine, Some(name)) else { continue };
+                let kernel = choice.kernel;
+                let inputs = numbers.inputs(pass);
+                let residual: Vec<f32> = (0..pass.out_len(&g)).map(|i| (i % 23) as f32 / 16.0 - 0.5).collect();
+                let run = |packed: &[f32], finish: Finish<'_>| {
+                    let work = if packed.is_empty() { kernel.work() } else { kernel.work_packed() };
+                    let (mut out, mut scratch) = (vec![f32::NAN; pass.out_len(&g)], vec![f32::NAN; work]);
+                    let work = Work { inputs, packed, out: &mut out, finish, scratch: &mut scratch };
+                    Pool::new(2).unwrap().run(|team| kernel.run(team, work));
+                    out
+                };
+                let mut packed = vec![f32::NAN; kernel.packed()];
+                kernel.pack(Team::solo(), inputs[1], &mut packed);
+                assert!(packed.iter().all(|w| w.is_finite()), "{g}: {name} {pass} leaves weights unset");
+                let plain = run(&[], Finish::default());
+                let finish = Finish { bias: &[], residual: &residual, fused: Fused::Relu };
+                let want: Vec<f32> = plain.iter().zip(&residual).map(|(y, r)| (y + r).max(0.0)).collect();
+                assert!(bits(&run(&packed, Finish::default())) == bits(&plain), "{g}: {name} {pass} {isa}");
+                assert!(bits(&run(&packed, finish)) == bits(&want), "{g}: {name} {pass} {isa} with a residual");
+            }
+        }
+    }
+}
+
+// A session that runs batches of several sizes makes its weights ready once for all of them.
+#[test]
+fn ready_weights_serve_every_batch_size_that_has_as_many() {
+    let mut served = 0;
+    for g in problems() {
+        let text = g.to_string();
+        let more: Geometry = text.replacen(&format!("n{} ", g.n), &format!("n{} ", 2 * g.n + 3), 1).parse().unwrap();
+        assert_eq!((more.n, more.w_len()), (2 * g.n + 3, g.w_len()), "{text}");
+        let w = Numbers::of(&g).inputs(Pass::Forward)[1].to_vec();
+        for (name, pass) in algorithms().into_iter().flat_map(|n| [(n, Pass::Forward), (n, Pass::BackwardInput)]) {
+            let machine = Machine { isa: Isa::best(), threads: 2 };
+            let [Ok(a), Ok(b)] = [g, more].map(|g| choose(&g, pass, machine, Some(name))) else { continue };
+            if a.kernel.packed() == 0 || a.kernel.packed() != b.kernel.packed() {
+                continue;
+            }
+            let [a, b] = [a, b].map(|choice| {
+                let mut packed = vec![f32::NAN; choice.kernel.packed()];
+                choice.kernel.pack(Team::solo(), &w, &mut packed);
+                packed
+            });
+            assert!(bits(&a) == bits(&b), "{g}: {name} {pass} reads its weights in another order for more samples");
+            served += 1;
+        }
+    }
+    assert!(served > 0);
 }
 
 #[test]
@@ -225,7 +303,8 @@ fn refusals_and_unknown_names_are_explained() {
     assert!(why("depthwise").contains("not 2, 4, 4"));
     assert!(why("dirct").contains("did you mean 'direct'?"));
     let choice = choose(&g, Pass::Forward, machine, None).unwrap();
-    assert_eq!((choice.algorithm, choice.refusals.len()), ("direct", 1));
+    assert_eq!((choice.algorithm, choice.refusals.len()), ("direct", 4));
+    assert!(why("winograd").contains("one group"));
 }
 
 fn geometries() -> impl Strategy<Value = Geometry> {

@@ -3,7 +3,7 @@
 use striate::Shape;
 use striate::conv::{Padding, algorithms};
 use striate::ops::check::{Options, check};
-use striate::ops::{Activation, Conv1D, Conv2D, Ctx, Dense, Mode, Rule, fuses};
+use striate::ops::{Activation, Conv1D, Conv2D, Ctx, Dense, Fusion, Mode, Rule, fuses};
 use striate::simd::Isa;
 
 /// Sums here have at most 500 terms, whose f32 rounding errors stay below `sqrt(500) 2^-24 = 1.3e-6` of the largest
@@ -158,6 +158,8 @@ fn only_some_activations_are_fused() {
         threads: 1,
         needs_dx: &needs_dx,
         algorithm: None,
+        fusion: Fusion::default(),
+        prepare: false,
     };
     let refused = Dense::new(4).activation(Activation::Softmax).compile(&ctx).err().unwrap();
     assert!(refused.to_string().contains("Softmax"), "{refused}");

@@ -33,7 +33,7 @@ impl Rule for Square {
     fn compile(&self, _ctx: &Ctx<'_>) -> Result<Compiled> {
         let needs = Needs { x: true, y: false };
         let step = Box::new(Squaring { factor: self.factor });
-        Ok(Compiled { step, needs, saved: Vec::new(), work: 0, notes: Vec::new() })
+        Ok(Compiled { needs, ..Compiled::new(step) })
     }
 
     fn twin(&self, t: &Twin<'_>) -> Vec<f64> {

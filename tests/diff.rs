@@ -3,7 +3,8 @@
 
 use striate::exchange::diff::{Diff, DiffConfig, Likeness, Origin, diff};
 use striate::ops::{
-    Activation, Add, BatchNorm, Concat, Conv2D, Dense, Flatten, GlobalPool, Op, Padding, Pool2D, PoolKind, ZeroPad,
+    Activation, Add, BatchNorm, Concat, Conv2D, Dense, Flatten, GlobalPool, Op, Padding, Pool2D, PoolKind, Weights,
+    ZeroPad,
 };
 use striate::rng::Rng;
 use striate::{Graph, Model, Tensor};
@@ -84,7 +85,7 @@ impl Net {
     }
 }
 
-fn param<'a>(model: &'a mut Model, name: &str) -> (&'a [usize], &'a mut Vec<f32>) {
+fn param<'a>(model: &'a mut Model, name: &str) -> (&'a [usize], &'a mut Weights) {
     let param = model.params_mut().iter_mut().find(|p| p.name == name).unwrap();
     (&param.dims, &mut param.data)
 }
@@ -92,7 +93,7 @@ fn param<'a>(model: &'a mut Model, name: &str) -> (&'a [usize], &'a mut Vec<f32>
 /// Changes a parameter as a tensor, keeping its axes.
 fn change(model: &mut Model, name: &str, f: impl Fn(Tensor) -> Tensor) {
     let (dims, data) = param(model, name);
-    *data = f(Tensor::new(dims, data.clone()).unwrap()).into_data();
+    *data = f(Tensor::new(dims, data.to_vec()).unwrap()).into_data().into();
 }
 
 fn compare(a: &Model, b: &Model) -> Diff {
@@ -277,7 +278,8 @@ fn folded_normalisation() {
         let mut b = network(true);
         let factor = |c: usize| 1.0 / (0.01 * (c + 1) as f32 + epsilon).sqrt();
         let kernel = param(&mut a, "c/kernel").1.clone();
-        *param(&mut b, "c/kernel").1 = kernel.iter().enumerate().map(|(i, v)| v * factor(i % 4)).collect();
+        *param(&mut b, "c/kernel").1 =
+            kernel.iter().enumerate().map(|(i, v)| v * factor(i % 4)).collect::<Vec<f32>>().into();
         param(&mut b, "c/bias").1.copy_from_slice(&[0.1, -0.2, 0.3, 0.0]);
         *param(&mut b, "d/kernel").1 = param(&mut a, "d/kernel").1.clone();
         let found = compare(&a, &b);

@@ -105,7 +105,7 @@ fn check(g: &Geometry, pass: Pass) {
     let (mut out, mut scratch) = (vec![f32::NAN; pass.out_len(g)], vec![f32::NAN; kernel.work()]);
     let (lent, work) = (&mut out[..], &mut scratch[..]);
     Pool::new(2).unwrap().run(move |team| {
-        kernel.run(team, Work { inputs, out: lent, finish: Finish::default(), scratch: work });
+        kernel.run(team, Work { inputs, packed: &[], out: lent, finish: Finish::default(), scratch: work });
     });
     assert!(out.iter().all(|v| v.is_finite()), "{g} {pass}: a hole");
     let mut rng = Rng::new(9).split("places");

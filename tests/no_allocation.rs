@@ -1,4 +1,4 @@
-//! A training step allocates nothing, once its plan is compiled.
+//! A training step allocates nothing once its plan is compiled, nor does inference after its first call.
 //!
 //! One thread, so that every allocation is the step's own and none the thread pool's.
 
@@ -9,7 +9,7 @@ use striate::ops::{
     Activation, Add, Affine, Conv2D, Dense, Flatten, GlobalPool, GroupNorm, LayerNorm, Merge, PRelu, Pad2D, PadMode,
     Permute, Slice, StochasticDepth,
 };
-use striate::session::Machine;
+use striate::session::{Machine, Session};
 use striate::train::optim::Nadam;
 use striate::train::{Clip, FitConfig, Trainer};
 use striate::{Graph, Model, Result, zoo};
@@ -83,9 +83,29 @@ fn allocations_of_a_step(graph: Graph) -> usize {
     COUNT.load(Ordering::Relaxed) - before
 }
 
+fn allocations_of_inference(graph: Graph) -> usize {
+    let model = Model::new(graph, 0).unwrap();
+    let mut session = Session::new(&model, Machine { threads: 1, ..Machine::default() }).unwrap();
+    let x: Vec<f32> = (0..8 * 784).map(|i| (i % 17) as f32 / 17.0).collect();
+    // The first calls compile the plans, and make the weights ready for both.
+    session.infer(&x, 8).unwrap();
+    session.infer(&x[..3 * 784], 3).unwrap();
+    let before = COUNT.load(Ordering::Relaxed);
+    for _ in 0..3 {
+        session.infer(&x, 8).unwrap();
+        session.infer(&x[..3 * 784], 3).unwrap();
+    }
+    COUNT.load(Ordering::Relaxed) - before
+}
+
+// One test, since the counter counts all threads.
 #[test]
-fn a_step_allocates_nothing() {
+fn a_step_allocates_nothing_and_inference_neither() {
     assert!(COUNT.load(Ordering::Relaxed) > 0, "the counter counts");
+    for network in ["keras-mnist", "simple-convnet", "residual-mnist"] {
+        assert_eq!(allocations_of_inference(zoo::recipe(network).unwrap().graph), 0, "{network}, inference");
+    }
+    assert_eq!(allocations_of_inference(with_other_ops().unwrap()), 0, "with other ops, inference");
     for network in ["keras-mnist", "simple-convnet", "residual-mnist"] {
         assert_eq!(allocations_of_a_step(zoo::recipe(network).unwrap().graph), 0, "{network}");
     }

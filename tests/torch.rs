@@ -241,7 +241,7 @@ fn model(graph: Graph) -> Model {
 
 fn param(model: &Model, name: &str) -> Tensor {
     let p = model.params().iter().find(|p| p.name == name).unwrap();
-    Tensor::new(&p.dims, p.data.clone()).unwrap()
+    Tensor::new(&p.dims, p.data.to_vec()).unwrap()
 }
 
 #[test]

@@ -247,7 +247,7 @@ fn e24_a_grouped_convolution_is_two_halves_run_apart() {
         let shape = graph.input_shapes(node)[0];
         let x = random(shape.len());
         let weights = |part: &str| model.params().iter().find(|p| p.name == format!("{layer}/{part}")).unwrap();
-        let whole: Vec<_> = ["kernel", "bias"].map(|p| (format!("whole/{p}"), weights(p).data.clone())).into();
+        let whole: Vec<_> = ["kernel", "bias"].map(|p| (format!("whole/{p}"), weights(p).data.to_vec())).into();
         let mut g = Graph::new("whole");
         let input = g.input(shape).unwrap();
         g.add_named("whole", op.clone(), &[input]).unwrap();

@@ -74,7 +74,7 @@ impl Needs {
             self.batch,
             self.optimizer.name(),
             mb(t.total()),
-            mb(t.model + t.weights),
+            mb(t.weights),
             mb(t.gradients),
             mb(t.optimizer),
             mb(t.values),
@@ -85,7 +85,7 @@ impl Needs {
 
     fn as_json(&self) -> serde_json::Value {
         let parts = |m: &MemoryUse| {
-            json!({ "weights": m.model + m.weights, "gradients": m.gradients, "optimizer": m.optimizer,
+            json!({ "weights": m.weights, "ready": m.ready, "gradients": m.gradients, "optimizer": m.optimizer,
                     "activations": m.values, "scratch": m.scratch, "total": m.total() })
         };
         json!({ "training": { "batch": self.batch, "optimizer": self.optimizer.name(), "bytes": parts(&self.training) },

@@ -11,20 +11,30 @@
 //! The weights are packed into panels once a step, `[kh][kw][ic][columns of the tile]`, padded with zeros; where they
 //! are many, some panels at a time, so that the scratch stays small. The order of each sum is (`kh`, `kw`, `ic`) from 0, then the bias, then the activation: the bits are those of the reference.
 //!
+//! Where there are few pixels and many weights, as in the last layers of a network and for single images, panels are the
+//! pieces (*spread*), so that each weight is read about once: all strips are filled, then all panels go over all strips,
+//! then the panels are put side by side, each on all threads.
+//!
 //! A direct convolution with register blocks over pixels and channels is described by Georganas et al., "Anatomy of
 //! high-performance deep learning convolutions on SIMD architectures", SC'18, doi:10.1109/SC.2018.00069.
 
 use super::gradient::Gradient;
+use super::join::Panels;
 use super::sweep::{Piece, Setup, Sweep};
-use super::tile::{Job, Kind, TileFn};
+use super::tile::{Job, Kind};
 use super::{Finish, Geometry, Kernel, Machine, Pass, Work};
 use crate::parallel::Team;
 use crate::simd::Isa;
 
 // Numbers of the panels that are packed at a time: above this no cache holds them anyway.
 const PACKED: usize = 4 << 20;
+// Output pixels up to which, and weights and panels from which on, panels are the pieces.
+const PIXELS: usize = 32 * 14;
+const WEIGHTS: usize = 128 << 10;
+const PANELS: usize = 4;
 
 /// Columns of the output that a tile computes at once.
+#[derive(Debug, Clone)]
 pub(super) struct Column {
     /// The shape of the tile.
     pub kind: Kind,
@@ -67,7 +77,11 @@ pub(super) struct Swept {
     sweep: Sweep,
     pieces: Vec<Piece>,
     cuts: Vec<usize>,
-    columns: Vec<(Column, TileFn)>,
+    columns: Vec<Column>,
+    isa: Isa,
+    spread: bool,
+    // Where the sums of each panel and piece start, if so.
+    sums: Vec<usize>,
     // Columns of a panel, channels of the source that each output sums, and terms of all phases.
     stride: usize,
     depth: usize,
@@ -80,7 +94,7 @@ pub(super) struct Swept {
 #[derive(Clone, Copy)]
 struct Packed<'a> {
     first: usize,
-    columns: &'a [(Column, TileFn)],
+    columns: &'a [Column],
     panels: &'a [f32],
 }
 
@@ -89,20 +103,25 @@ impl Swept {
         let isa = machine.isa;
         let wide = columns.iter().any(|c| c.kind == Kind::Wide);
         let height = columns.iter().map(|c| c.kind.height(isa)).min().unwrap_or(1);
-        let sweep = Sweep::new(g, &Setup { pass, wide, lanes: isa.lanes(), height })?;
+        let vectors = columns.iter().map(|c| c.kind.vectors()).max().unwrap_or(1);
+        let stride = vectors * isa.lanes();
+        let pixels = if pass == Pass::Forward { g.y_len() / g.oc } else { g.x_len() / g.ic };
+        let spread = !wide && pixels <= PIXELS && g.w_len() >= WEIGHTS && columns.len() >= PANELS;
+        let step = spread.then_some(stride);
+        let sweep = Sweep::new(g, &Setup { pass, wide, lanes: isa.lanes(), step, height })?;
         let depth = match pass {
             _ if wide => 1,
             Pass::Forward => g.ic_per_group(),
             _ => g.oc_per_group(),
         };
         let terms: usize = sweep.phases.iter().map(|phase| phase.terms.len()).sum();
-        let vectors = columns.iter().map(|c| c.kind.vectors()).max().unwrap_or(1);
-        let columns: Vec<_> = columns.into_iter().map(|c| (c.kind.function(isa), c)).map(|(f, c)| (c, f)).collect();
         let (pieces, cuts) = (sweep.pieces(), sweep.cuts());
-        let stride = vectors * isa.lanes();
+        let at = |(j, piece): (usize, &Piece)| (j * pixels + sweep.pixel(*piece)) * stride;
+        let sums = (0..columns.len()).flat_map(|j| pieces.iter().map(move |piece| (j, piece))).map(at);
+        let sums = sums.chain([columns.len() * pixels * stride]).collect();
         let (g, threads) = (*g, machine.threads);
         let batch = (PACKED / (terms * stride).max(1)).clamp(1, columns.len());
-        Ok(Self { g, pass, threads, sweep, pieces, cuts, columns, stride, depth, terms, batch })
+        Ok(Self { g, pass, threads, sweep, pieces, cuts, columns, isa, spread, sums, stride, depth, terms, batch })
     }
 
     // One row of a panel: the weights of the column's channels for a kernel element and a channel of the source.
@@ -121,7 +140,17 @@ impl Swept {
         }
     }
 
-    fn pack(&self, w: &[f32], column: &Column, panel: &mut [f32]) {
+    fn pack_all(&self, team: Team, w: &[f32], columns: &[Column], panels: &mut [f32]) {
+        let panel = self.terms * self.stride;
+        team.chunks(&mut panels[..columns.len() * panel], panel, |i, panel| {
+            let column = &columns[i];
+            let (panel, rest) = panel.split_at_mut(self.terms * self.columns_of(column));
+            self.pack_column(w, column, panel);
+            rest.fill(0.0);
+        });
+    }
+
+    fn pack_column(&self, w: &[f32], column: &Column, panel: &mut [f32]) {
         let width = self.columns_of(column);
         let mut rows = panel.chunks_exact_mut(width);
         for tap in self.sweep.phases.iter().flat_map(|phase| &phase.taps) {
@@ -134,7 +163,7 @@ impl Swept {
 
     fn columns_of(&self, column: &Column) -> usize {
         // A panel is as wide as its tile; only the last of a group may be narrower than the others.
-        if column.kind.vectors() == 2 || self.columns.iter().all(|(c, _)| c.kind.vectors() == 1) {
+        if column.kind.vectors() == 2 || self.columns.iter().all(|c| c.kind.vectors() == 1) {
             self.stride
         } else {
             self.stride / 2
@@ -142,69 +171,153 @@ impl Swept {
     }
 
     fn bias(&self, bias: &[f32], padded: &mut [f32]) {
-        for ((column, _), to) in self.columns.iter().zip(padded.chunks_exact_mut(self.stride)) {
+        for (column, to) in self.columns.iter().zip(padded.chunks_exact_mut(self.stride)) {
             to.fill(0.0);
             to[..column.width].copy_from_slice(&bias[column.to..][..column.width]);
         }
     }
 
-    fn piece(&self, piece: Piece, source: &[f32], packed: Packed<'_>, finish: Finish<'_>, out: &mut [f32]) {
-        let block = &self.sweep.blocks[piece.block];
-        for (i, (column, tile)) in packed.columns.iter().enumerate() {
-            let width = self.columns_of(column);
-            let mut panel = &packed.panels[i * self.terms * self.stride..][..self.terms * width];
-            let at = (packed.first + i) * self.stride;
-            let bias = finish.bias.get(at..at + self.stride).unwrap_or(&[]);
-            for (phase, rows) in self.sweep.phases.iter().zip(&block.tables) {
-                let (b, rest) = panel.split_at(phase.terms.len() * width);
-                panel = rest;
-                tile(&mut Job {
-                    a: source,
-                    a_shift: column.from,
-                    rows,
-                    live: rows.len() / self.sweep.images * piece.images,
-                    terms: &phase.terms,
-                    count: phase.terms.len(),
-                    b,
-                    b_step: width,
-                    out,
-                    out_shift: column.to,
-                    width: column.width,
-                    accumulate: false,
-                    bias,
-                    fused: finish.fused,
-                });
-            }
+    // The outputs of a piece for the columns of a panel.
+    fn piece(&self, piece: Piece, column: &Column, panel: &[f32], source: &[f32], to: To<'_>) {
+        let (block, tile) = (&self.sweep.blocks[piece.block], column.kind.function(self.isa));
+        let width = self.columns_of(column);
+        let mut panel = &panel[..self.terms * width];
+        for (phase, rows) in self.sweep.phases.iter().zip(&block.tables) {
+            let (b, rest) = panel.split_at(phase.terms.len() * width);
+            panel = rest;
+            tile(&mut Job {
+                a: source,
+                a_shift: column.from,
+                rows,
+                live: rows.len() / self.sweep.images * piece.images,
+                terms: &phase.terms,
+                count: phase.terms.len(),
+                b,
+                b_step: width,
+                out: &mut *to.out,
+                out_shift: to.shift,
+                width: to.width,
+                accumulate: false,
+                bias: to.finish.bias,
+                residual: to.finish.residual,
+                fused: to.finish.fused,
+            });
         }
+    }
+
+    // Pieces of the output, each through all panels.
+    fn by_pieces(&self, team: Team, src: &[f32], packed: Packed<'_>, finish: Finish<'_>, work: Scratch<'_>) {
+        let Scratch { out, strips, .. } = work;
+        team.cuts_with((out, &self.cuts), (strips, self.sweep.strip_len()), |i, out, strip| {
+            let (piece, finish) = (self.pieces[i], finish.part(self.cuts[i], out.len()));
+            let source = self.sweep.source(piece, src, strip);
+            for (j, column) in packed.columns.iter().enumerate() {
+                let at = (packed.first + j) * self.stride;
+                let bias = finish.bias.get(at..at + self.stride).unwrap_or(&[]);
+                let finish = Finish { bias, ..finish };
+                let to = To { out: &mut *out, shift: column.to, width: column.width, finish };
+                self.piece(piece, column, packed.panel(j, self.terms * self.stride), source, to);
+            }
+        });
+    }
+
+    // Panels as pieces.
+    fn by_panels(&self, team: Team, src: &[f32], packed: Packed<'_>, finish: Finish<'_>, work: Scratch<'_>) {
+        let (Scratch { out, strips, sums }, len, count) = (work, self.sweep.strip_len(), self.pieces.len());
+        // The source is the same for all batches of panels.
+        if packed.first == 0 && !self.sweep.in_place() {
+            team.chunks(&mut strips[..count * len], len, |i, strip| self.sweep.fill_strip(self.pieces[i], src, strip));
+        }
+        let (strips, cuts) = (&*strips, &self.sums[..=packed.columns.len() * count]);
+        team.cuts_with((&mut *sums, cuts), (&mut [0.0_f32; 0], 0), |i, out, _| {
+            let (j, i) = (i / count, i % count);
+            let (column, piece) = (&packed.columns[j], self.pieces[i]);
+            let in_place = self.sweep.in_place();
+            let source = if in_place { self.sweep.images_of(piece, src) } else { &strips[i * len..(i + 1) * len] };
+            let width = column.kind.vectors() * self.isa.lanes();
+            let to = To { out, shift: 0, width, finish: Finish::default() };
+            self.piece(piece, column, packed.panel(j, self.terms * self.stride), source, to);
+        });
+        let Packed { first, columns, .. } = packed;
+        let (isa, width, pixels) = (self.isa, self.stride, self.sweep.all_pixels());
+        let output = if self.pass == Pass::Forward { self.g.oc } else { self.g.ic };
+        Panels { isa, sums: &*sums, first, columns, width, pixels, output }.join(team, finish, out);
+    }
+
+    fn strips_len(&self) -> usize {
+        self.sweep.strip_len() * if self.spread { self.pieces.len() } else { self.threads }
+    }
+
+    fn sums_len(&self) -> usize {
+        if self.spread { self.columns.len() * self.sweep.all_pixels() * self.stride } else { 0 }
+    }
+}
+
+/// Where a piece's outputs for a panel go.
+struct To<'a> {
+    out: &'a mut [f32],
+    shift: usize,
+    width: usize,
+    finish: Finish<'a>,
+}
+
+/// The output, and the scratch beside packed weights and bias.
+struct Scratch<'a> {
+    out: &'a mut [f32],
+    strips: &'a mut [f32],
+    sums: &'a mut [f32],
+}
+
+impl Packed<'_> {
+    fn panel(&self, i: usize, len: usize) -> &[f32] {
+        &self.panels[i * len..(i + 1) * len]
     }
 }
 
 impl Kernel for Swept {
     fn work(&self) -> usize {
         let panels = self.batch * self.terms * self.stride;
-        panels + self.columns.len() * self.stride + self.threads * self.sweep.strip_len()
+        panels + self.work_packed()
+    }
+
+    fn work_packed(&self) -> usize {
+        self.columns.len() * self.stride + self.strips_len() + self.sums_len()
+    }
+
+    fn packed(&self) -> usize {
+        self.columns.len() * self.terms * self.stride
+    }
+
+    fn pack(&self, team: Team, w: &[f32], packed: &mut [f32]) {
+        self.pack_all(team, w, &self.columns, packed);
     }
 
     fn run(&self, team: Team, work: Work<'_>) {
-        let Work { inputs: [src, w], out, finish, scratch } = work;
+        let Work { inputs: [src, w], packed, out, finish, scratch } = work;
         let panel = self.terms * self.stride;
-        let (panels, scratch) = scratch.split_at_mut(self.batch * panel);
-        let (padded, strips) = scratch.split_at_mut(self.columns.len() * self.stride);
+        let own = if packed.is_empty() { self.batch * panel } else { 0 };
+        let (panels, scratch) = scratch.split_at_mut(own);
+        let (padded, scratch) = scratch.split_at_mut(self.columns.len() * self.stride);
+        let (strips, sums) = scratch.split_at_mut(self.strips_len());
         if !finish.bias.is_empty() {
             self.bias(finish.bias, padded);
         }
         let bias: &[f32] = if finish.bias.is_empty() { &[] } else { padded };
-        let finish = Finish { bias, fused: finish.fused };
+        let finish = Finish { bias, ..finish };
+        let mut sweep = |packed: Packed<'_>| {
+            let work = Scratch { out: &mut *out, strips: &mut *strips, sums: &mut *sums };
+            if self.spread {
+                self.by_panels(team, src, packed, finish, work);
+            } else {
+                self.by_pieces(team, src, packed, finish, work);
+            }
+        };
+        if !packed.is_empty() {
+            return sweep(Packed { first: 0, columns: &self.columns, panels: packed });
+        }
         for (i, columns) in self.columns.chunks(self.batch).enumerate() {
-            team.chunks(&mut panels[..columns.len() * panel], panel, |i, panel| {
-                let (column, _) = &columns[i];
-                self.pack(w, column, &mut panel[..self.terms * self.columns_of(column)]);
-            });
-            let packed = Packed { first: i * self.batch, columns, panels };
-            team.cuts_with((&mut *out, &self.cuts), (&mut *strips, self.sweep.strip_len()), |i, out, strip| {
-                let piece = self.pieces[i];
-                self.piece(piece, self.sweep.source(piece, src, strip), packed, finish, out);
-            });
+            self.pack_all(team, w, columns, panels);
+            sweep(Packed { first: i * self.batch, columns, panels });
         }
     }
 }

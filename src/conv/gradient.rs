@@ -49,7 +49,7 @@ impl Gradient {
         let (isa, terms) = (machine.isa, g.terms());
         columns.iter_mut().for_each(|column| column.kind = column.kind.fit(terms, isa));
         let wide = columns.iter().any(|c| matches!(c.kind, Kind::Wide | Kind::WideLow));
-        let sweep = Sweep::new(g, &Setup { pass: Pass::Forward, wide, lanes: isa.lanes(), height: 1 })?;
+        let sweep = Sweep::new(g, &Setup { pass: Pass::Forward, wide, lanes: isa.lanes(), step: None, height: 1 })?;
         let (pieces, len) = (sweep.pieces(), g.w_len());
         let groups = if g.mul_adds() < WHOLE { 1 } else { (PARTIAL / len).clamp(1, GROUPS.min(pieces.len())) };
         let share = pieces.len().div_ceil(groups);
@@ -92,6 +92,7 @@ impl Gradient {
                     width: column.width,
                     accumulate: i > 0,
                     bias: &[],
+                    residual: &[],
                     fused: Fused::Linear,
                 });
             }

@@ -157,7 +157,7 @@ impl Kernel for Lowered {
     }
 
     fn run(&self, team: Team, work: Work<'_>) {
-        let Work { inputs: [a, b], out, finish, scratch } = work;
+        let Work { inputs: [a, b], out, finish, scratch, .. } = work;
         let (a_len, b_len) = match self.pass {
             Pass::Forward => (self.one.x_len() * self.n, self.one.w_len()),
             Pass::BackwardInput => (self.one.y_len() * self.n, self.one.w_len()),
@@ -288,6 +288,7 @@ mod tests {
                 let (mut out, mut scratch) = (vec![f32::NAN; want.len()], vec![f32::NAN; kernel.work()]);
                 let work = Work {
                     inputs: [&narrow(a), &narrow(b)],
+                    packed: &[],
                     out: &mut out,
                     finish: Finish::default(),
                     scratch: &mut scratch,

@@ -7,16 +7,20 @@
 //!         └ tile      the inner loop, in registers; the instance was chosen by `choose`
 //! ```
 //!
-//! The algorithms, the preferred first, each in a file of its own: depthwise (a channel meets its own filter), direct
+//! The algorithms, the preferred first, each in a file of its own: winograd (3x3, a quarter of the products), depthwise (a channel meets its own filter), pointwise (1x1: a
+//! matrix product, as of a dense layer), narrow
+//! (a gradient to few input channels), direct
 //! (register tiles on a padded strip), lowered (im2col and a matrix product) and the reference (plain loops), which is
 //! last and takes everything. Each may refuse a pass with a reason, which the plan's report keeps.
-//! A 1x1 convolution and a dense layer are direct ones whose input needs no padding: it is then read in place.
 //!
 //! # Algorithms
 //!
 //! | name | forward | gradient to the input | gradient to the weights |
 //! |---|---|---|---|
+//! | `winograd` | 3x3, stride 1, 16 channels or more | the same | the same |
 //! | `depthwise` | groups = ic = oc | the same | the same |
+//! | `pointwise` | 1x1, stride 1, one group | the same | |
+//! | `narrow` | | up to 8 input channels | |
 //! | `direct` | all | all | all |
 //! | `lowered` | one group | one group | one group |
 //! | `reference` | all | all | all |
@@ -25,16 +29,22 @@
 //! the same bits for any number of threads, and on all instruction sets that fuse multiply-adds.
 
 mod columns;
+mod cover;
 mod depthwise;
 mod direct;
 mod geometry;
 mod gradient;
+mod join;
 pub mod lowered;
 pub mod math;
+mod narrow;
+mod pointwise;
 mod problem;
 pub mod reference;
 mod sweep;
 mod tile;
+mod vector;
+mod winograd;
 
 use std::fmt;
 
@@ -96,6 +106,8 @@ pub struct Machine {
 pub struct Finish<'a> {
     /// Added first; one number for each channel of what is written, or empty.
     pub bias: &'a [f32],
+    /// Added next; one number for each number of what is written, or empty. The other branch of a residual block.
+    pub residual: &'a [f32],
     /// Applied last.
     pub fused: Fused,
 }
@@ -105,8 +117,15 @@ impl Finish<'_> {
     fn apply(&self, out: &mut [f32], channels: usize) {
         for pixel in out.chunks_exact_mut(channels) {
             pixel.iter_mut().zip(self.bias).for_each(|(y, b)| *y += b);
-            pixel.iter_mut().for_each(|y| *y = self.fused.apply(*y));
         }
+        out.iter_mut().zip(self.residual).for_each(|(y, r)| *y += r);
+        out.iter_mut().for_each(|y| *y = self.fused.apply(*y));
+    }
+
+    // The part for what is written from `start` on, `len` numbers.
+    fn part(&self, start: usize, len: usize) -> Self {
+        let residual = if self.residual.is_empty() { &[] } else { &self.residual[start..start + len] };
+        Self { residual, ..*self }
     }
 }
 
@@ -114,11 +133,14 @@ impl Finish<'_> {
 pub struct Work<'a> {
     /// `[x, w]` in forward, `[dy, w]` in backward_input, `[x, dy]` in backward_weights.
     pub inputs: [&'a [f32]; 2],
+    /// What [`Kernel::pack`] made of `w`; or empty, and the kernel does so itself.
+    pub packed: &'a [f32],
     /// `y`, `dx` or `dw`; all of it is written.
     pub out: &'a mut [f32],
     /// For forward and, where a transposed convolution is computed by it, backward_input.
     pub finish: Finish<'a>,
-    /// At least [`Kernel::work`] numbers; their content does not matter.
+    /// At least [`Kernel::work`] numbers, or [`Kernel::work_packed`] where `packed` is given; their content does not
+    /// matter.
     pub scratch: &'a mut [f32],
 }
 
@@ -126,6 +148,25 @@ pub struct Work<'a> {
 pub trait Kernel: Send + Sync {
     /// Length of the scratch that it needs.
     fn work(&self) -> usize;
+
+    /// Numbers of the weights in the order in which they are read; 0 if it reads them as they are.
+    ///
+    /// Who runs a kernel often with the same weights makes them ready once with [`Kernel::pack`]. Kernels of one algorithm
+    /// whose geometries differ in the batch alone, and which have as many of these numbers, read them in the same order.
+    fn packed(&self) -> usize {
+        0
+    }
+
+    /// Makes the weights ready: [`Kernel::packed`] numbers, all of which are written.
+    ///
+    /// # Panics
+    /// A slice is shorter than the geometry says.
+    fn pack(&self, _team: Team, _w: &[f32], _packed: &mut [f32]) {}
+
+    /// Length of the scratch that it needs with weights that are ready.
+    fn work_packed(&self) -> usize {
+        self.work()
+    }
 
     /// Runs the pass; neither allocates nor locks.
     ///
@@ -137,15 +178,18 @@ pub trait Kernel: Send + Sync {
 type Accept = fn(&Geometry, Pass, Machine) -> Result<Box<dyn Kernel>, String>;
 
 /// The algorithms, the preferred first; adding one is adding a line.
-const ALGORITHMS: [(&str, Accept); 4] = [
+const ALGORITHMS: [(&str, Accept); 7] = [
+    ("winograd", winograd::accept),
     ("depthwise", depthwise::accept),
+    ("pointwise", pointwise::accept),
+    ("narrow", narrow::accept),
     ("direct", direct::accept),
     ("lowered", lowered::accept),
     ("reference", reference::accept),
 ];
 
 /// The names of the algorithms, the preferred first.
-pub fn algorithms() -> [&'static str; 4] {
+pub fn algorithms() -> [&'static str; 7] {
     ALGORITHMS.map(|(name, _)| name)
 }
 
@@ -166,7 +210,7 @@ pub struct Choice {
 /// let g: Geometry = "h8 w8 ic3 oc4 k3 psame".parse()?;
 /// let machine = Machine { isa: striate::simd::Isa::best(), threads: 1 };
 /// let choice = choose(&g, Pass::Forward, machine, None)?;
-/// assert_eq!((choice.algorithm, choice.refusals[0].0), ("direct", "depthwise"));
+/// assert_eq!((choice.algorithm, choice.refusals[0].0), ("direct", "winograd"));
 /// # Ok::<(), striate::Error>(())
 /// ```
 ///

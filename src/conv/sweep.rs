@@ -122,6 +122,8 @@ pub(super) struct Setup {
     pub wide: bool,
     /// f32 lanes of a vector.
     pub lanes: usize,
+    /// Numbers between two pixels of what is written, where they are not the output's channels.
+    pub step: Option<usize>,
     /// Output pixels of a tile; 1 for the gradient to the weights, whose cut must not depend on the instruction set.
     pub height: usize,
 }
@@ -151,6 +153,7 @@ pub(super) struct Sweep {
     src: [usize; 3],
     out: [usize; 3],
     pad_value: f32,
+    step: usize,
     /// Whether pieces read the source itself.
     in_place: bool,
     left: isize,
@@ -184,6 +187,7 @@ impl Sweep {
             src,
             out,
             pad_value: if forward { g.pad_value } else { 0.0 },
+            step: setup.step.unwrap_or(out[2]),
             in_place,
             left,
             columns: (right - left) as usize,
@@ -197,7 +201,9 @@ impl Sweep {
         let [height, width] = spans.map(|(start, end)| (end - start) as usize);
         let weights = if setup.height > 1 { g.h.kernel * g.w.kernel * depth * PANEL } else { 0 };
         let cut = Cut { strip: height * width * src[2], budget: STRIP.max(weights), every, tile: setup.height };
-        let rows = sweep.cut(&cut, g.mul_adds() / g.n as u64);
+        // Where panels share the work, pieces need not.
+        let mul_adds = if setup.step.is_some() { 0 } else { g.mul_adds() / g.n as u64 };
+        let rows = sweep.cut(&cut, mul_adds);
         for h in &lines[0] {
             for w in &lines[1] {
                 sweep.phases.push(sweep.phase([h, w], depth)?);
@@ -263,7 +269,7 @@ impl Sweep {
                 for j in 0..w.count {
                     let column = ((j * w.step) as isize + w.lowest() - self.left) as usize;
                     let a = if phase.taps.is_empty() { 0 } else { from + column * channels };
-                    let out = (row * self.out[1] + w.first + w.every * j) * self.out[2];
+                    let out = (row * self.out[1] + w.first + w.every * j) * self.step;
                     rows.push(Row { a: table(a)?, out: table(out)? });
                 }
             }
@@ -299,6 +305,16 @@ impl Sweep {
         self.pieces().iter().map(|piece| self.pixel(*piece) * self.out[2]).chain([end]).collect()
     }
 
+    /// All output pixels.
+    pub fn all_pixels(&self) -> usize {
+        self.n * self.out[0] * self.out[1]
+    }
+
+    /// Whether pieces read the source itself, without a strip.
+    pub fn in_place(&self) -> bool {
+        self.in_place
+    }
+
     /// The first output pixel of a piece.
     pub fn pixel(&self, piece: Piece) -> usize {
         (piece.image * self.out[0] + self.blocks[piece.block].rows.start) * self.out[1]
@@ -332,17 +348,28 @@ impl Sweep {
 
     /// The source of a piece: the strip, filled, or the images themselves.
     pub fn source<'a>(&self, piece: Piece, src: &'a [f32], strip: &'a mut [f32]) -> &'a [f32] {
-        let image = self.src.iter().product::<usize>();
-        let images = &src[piece.image * image..][..piece.images * image];
         if self.in_place {
-            return images;
+            return self.images_of(piece, src);
         }
+        self.fill_strip(piece, src, strip);
+        strip
+    }
+
+    /// The images of a piece.
+    pub fn images_of<'a>(&self, piece: Piece, src: &'a [f32]) -> &'a [f32] {
+        let image = self.src.iter().product::<usize>();
+        &src[piece.image * image..][..piece.images * image]
+    }
+
+    /// Copies what a piece reads, with the padding written out.
+    pub fn fill_strip(&self, piece: Piece, src: &[f32], strip: &mut [f32]) {
+        let image = self.src.iter().product::<usize>();
+        let images = self.images_of(piece, src);
         let block = &self.blocks[piece.block];
         let len = self.image_len(block);
         if len > 0 {
             images.chunks_exact(image).zip(strip.chunks_exact_mut(len)).for_each(|(x, to)| self.fill(block, x, to));
         }
-        strip
     }
 
     fn fill(&self, block: &Block, image: &[f32], strip: &mut [f32]) {

@@ -21,10 +21,8 @@
 //! Reads are not checked one by one, since an index that the compiler cannot bound keeps the sums out of the
 //! registers (5 instead of 230 GFLOP/s). [`Job::check`] bounds them all before the loop.
 
-mod vector;
-
+use super::vector::{Lanes, Register, Vector};
 use crate::simd::{Isa, Level, stamp};
-use vector::{Lanes, Register, Vector};
 
 /// What happens to a finished sum before it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -49,6 +47,18 @@ impl Fused {
             Self::Relu => relu(x),
             Self::Relu6 => relu6(x),
             Self::LeakyRelu(slope) => leaky(slope, x),
+        }
+    }
+
+    /// The function on a vector; NaN stays NaN.
+    #[inline(always)]
+    pub(crate) fn apply_vector<T: Vector>(self, x: T) -> T {
+        let zero = T::splat(0.0);
+        match self {
+            Self::Linear => x,
+            Self::Relu => zero.max(x),
+            Self::Relu6 => T::splat(6.0).min(zero.max(x)),
+            Self::LeakyRelu(slope) => T::splat(slope).mul_add(zero.min(x), zero.max(x)),
         }
     }
 
@@ -174,6 +184,8 @@ pub(crate) struct Job<'a> {
     pub accumulate: bool,
     /// Added to each column at the end; as wide as the tile, or empty.
     pub bias: &'a [f32],
+    /// Added after the bias, read where the sum is written; as long as `out`, or empty.
+    pub residual: &'a [f32],
     pub fused: Fused,
 }
 
@@ -193,6 +205,7 @@ impl Job<'_> {
         }
         assert!(self.out_shift + max.out as usize + self.width <= self.out.len());
         assert!(self.bias.is_empty() || self.bias.len() >= columns);
+        assert!(self.residual.is_empty() || self.residual.len() >= self.out_shift + max.out as usize + self.width);
     }
 }
 
@@ -314,14 +327,29 @@ where
         let acc = [[<Lanes<FMA, LANES> as Register>::Vector::splat(0.0); V]; P];
         let acc = match (job.accumulate, whole) {
             (false, _) => acc,
-            (true, true) => load::<_, LANES, P, V>(job, rows),
-            (true, false) => load_part::<_, LANES, P, V>(job, rows),
+            (true, true) => load::<_, LANES, P, V>(job.out, job.out_shift, rows),
+            (true, false) => load_part::<_, LANES, P, V>(job.out, (job.out_shift, job.width), rows),
         };
         let acc = reduce::<_, LANES, P, V, WIDE>(job, rows, acc);
-        let acc = finish::<_, LANES, P, V>(job, acc);
+        let acc = add_bias::<_, LANES, P, V>(job, acc);
+        let acc = match (job.residual.is_empty(), whole) {
+            (true, _) => acc,
+            (false, true) => sum(acc, load::<_, LANES, P, V>(job.residual, job.out_shift, rows)),
+            (false, false) => sum(acc, load_part::<_, LANES, P, V>(job.residual, (job.out_shift, job.width), rows)),
+        };
+        // The choice is made once for a tile, not for each vector.
+        let acc = match job.fused {
+            Fused::Linear => acc,
+            Fused::Relu => map(acc, |x| Fused::Relu.apply_vector(x)),
+            Fused::Relu6 => map(acc, |x| Fused::Relu6.apply_vector(x)),
+            Fused::LeakyRelu(slope) => map(acc, |x| Fused::LeakyRelu(slope).apply_vector(x)),
+        };
         if whole { store::<_, LANES, P, V>(job, rows, acc) } else { store_part::<_, LANES, P, V>(job, rows, acc) }
     }
 }
+
+// How many terms before its use a line of `b` is asked for.
+const AHEAD: usize = 32;
 
 #[inline(always)]
 fn reduce<T: Vector, const LANES: usize, const P: usize, const V: usize, const WIDE: bool>(
@@ -339,6 +367,10 @@ fn reduce<T: Vector, const LANES: usize, const P: usize, const V: usize, const W
         // SAFETY: `Job::check` bounded the reads of every row and term, of `b` as of `a`.
         unsafe {
             let columns: [T; V] = std::array::from_fn(|v| T::read(b.add(v * LANES)));
+            // Panels are read once each and from end to end, some of them from memory.
+            for v in 0..V {
+                T::prefetch(b.wrapping_add(AHEAD * V * LANES + v * LANES));
+            }
             for p in 0..P {
                 let from = a[p].add(at);
                 let value = if WIDE { T::read(from) } else { T::splat(*from) };
@@ -354,7 +386,7 @@ fn reduce<T: Vector, const LANES: usize, const P: usize, const V: usize, const W
 }
 
 #[inline(always)]
-fn finish<T: Vector, const LANES: usize, const P: usize, const V: usize>(
+fn add_bias<T: Vector, const LANES: usize, const P: usize, const V: usize>(
     job: &Job<'_>,
     mut acc: Sums<T, P, V>,
 ) -> Sums<T, P, V> {
@@ -367,13 +399,17 @@ fn finish<T: Vector, const LANES: usize, const P: usize, const V: usize>(
             }
         }
     }
-    let zero = T::splat(0.0);
-    match job.fused {
-        Fused::Linear => acc,
-        Fused::Relu => map(acc, |x| zero.max(x)),
-        Fused::Relu6 => map(acc, |x| T::splat(6.0).min(zero.max(x))),
-        Fused::LeakyRelu(slope) => map(acc, |x| T::splat(slope).mul_add(zero.min(x), zero.max(x))),
+    acc
+}
+
+#[inline(always)]
+fn sum<T: Vector, const P: usize, const V: usize>(mut acc: Sums<T, P, V>, other: Sums<T, P, V>) -> Sums<T, P, V> {
+    for (sums, other) in acc.iter_mut().zip(other) {
+        for (sum, other) in sums.iter_mut().zip(other) {
+            *sum = sum.add(other);
+        }
     }
+    acc
 }
 
 #[inline(always)]
@@ -388,13 +424,14 @@ fn map<T: Vector, const P: usize, const V: usize>(mut acc: Sums<T, P, V>, f: imp
 
 #[inline(always)]
 fn load<T: Vector, const LANES: usize, const P: usize, const V: usize>(
-    job: &Job<'_>,
+    from: &[f32],
+    shift: usize,
     rows: &[Row; P],
 ) -> Sums<T, P, V> {
-    let out = job.out.as_ptr().wrapping_add(job.out_shift);
+    let from = from.as_ptr().wrapping_add(shift);
     std::array::from_fn(|p| {
-        // SAFETY: `Job::check` bounded what all rows write, which is `V * LANES` numbers each.
-        std::array::from_fn(|v| unsafe { T::read(out.add(rows[p].out as usize + v * LANES)) })
+        // SAFETY: `Job::check` bounded where all rows write, which is `V * LANES` numbers each, in both slices.
+        std::array::from_fn(|v| unsafe { T::read(from.add(rows[p].out as usize + v * LANES)) })
     })
 }
 
@@ -413,35 +450,36 @@ fn store<T: Vector, const LANES: usize, const P: usize, const V: usize>(
     }
 }
 
-// As `load`, where fewer columns exist than the tile has.
+// As `load`, where only `width` columns exist.
 #[inline(always)]
 fn load_part<T: Vector, const LANES: usize, const P: usize, const V: usize>(
-    job: &Job<'_>,
+    from: &[f32],
+    (shift, width): (usize, usize),
     rows: &[Row; P],
 ) -> Sums<T, P, V> {
-    let mut padded = [[[0.0; LANES]; V]; P];
-    for (row, to) in rows.iter().zip(&mut padded) {
-        let from = &job.out[job.out_shift + row.out as usize..][..job.width];
-        to.as_flattened_mut()[..job.width].copy_from_slice(from);
-    }
-    // SAFETY: each array holds `LANES` numbers.
-    std::array::from_fn(|p| std::array::from_fn(|v| unsafe { T::read(padded[p][v].as_ptr()) }))
+    let from = from.as_ptr().wrapping_add(shift);
+    std::array::from_fn(|p| {
+        std::array::from_fn(|v| {
+            let live = width.saturating_sub(v * LANES).min(LANES);
+            // SAFETY: `Job::check` bounded where all rows write, which is `width` numbers each, in both slices.
+            unsafe { T::read_first(from.wrapping_add(rows[p].out as usize + v * LANES), live) }
+        })
+    })
 }
 
-// As `store`, where fewer columns exist than the tile has.
+// As `store`, where only `width` columns exist.
 #[inline(always)]
 fn store_part<T: Vector, const LANES: usize, const P: usize, const V: usize>(
     job: &mut Job<'_>,
     rows: &[Row; P],
     acc: Sums<T, P, V>,
 ) {
-    let mut padded = [[[0.0; LANES]; V]; P];
-    for (to, sum) in padded.as_flattened_mut().iter_mut().zip(acc.as_flattened()) {
-        // SAFETY: each array holds `LANES` numbers.
-        unsafe { sum.write(to.as_mut_ptr()) };
-    }
-    for (row, from) in rows.iter().zip(&padded) {
-        let to = &mut job.out[job.out_shift + row.out as usize..][..job.width];
-        to.copy_from_slice(&from.as_flattened()[..job.width]);
+    let out = job.out.as_mut_ptr().wrapping_add(job.out_shift);
+    for (row, sums) in rows.iter().zip(&acc) {
+        for (v, sum) in sums.iter().enumerate() {
+            let live = job.width.saturating_sub(v * LANES).min(LANES);
+            // SAFETY: `Job::check` bounded what all rows write, which is `width` numbers each.
+            unsafe { sum.write_first(out.wrapping_add(row.out as usize + v * LANES), live) };
+        }
     }
 }

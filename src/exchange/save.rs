@@ -91,7 +91,7 @@ fn notes(kind: FileKind) -> Vec<String> {
 fn npz(model: &Model, path: &Path) -> Result<()> {
     let params = model.params();
     let array = |i: usize| {
-        let array = npy::Array::new(&params[i].dims, npy::Numbers::F32(params[i].data.clone()))?;
+        let array = npy::Array::new(&params[i].dims, npy::Numbers::F32(params[i].data.to_vec()))?;
         Ok((params[i].name.clone(), array))
     };
     npy::write_npz(path, (0..params.len()).map(array)).map_err(|e: Error| e.within("npz"))

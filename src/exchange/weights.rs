@@ -81,7 +81,7 @@ fn by_name<'t, 'a>(tensors: &'t [Named<'a>]) -> BTreeMap<&'t str, &'t Named<'a>>
 fn load(model: &mut Model, tensors: &[Named]) -> Result<()> {
     let found = find(model, tensors)?;
     for (param, tensor) in model.params_mut().iter_mut().zip(found) {
-        param.data = tensor.tensor()?.into_data();
+        param.data = tensor.tensor()?.into_data().into();
     }
     Ok(())
 }

@@ -77,7 +77,7 @@ impl Model {
                 let message = format!("{} has the shape {dims:?}, but the network needs {:?}", param.name, param.dims);
                 return Err(Error::format(path, message));
             }
-            param.data = data;
+            param.data = data.into();
         }
         for i in 0..count {
             let x = take(path, &mut tensors, &format!("golden/{i}/x"))?.1;

@@ -131,7 +131,7 @@ fn check_node(model: &Model, session: &mut Session, config: &CheckConfig, act: &
     } else {
         act.node.inputs.iter().map(|v| Ok(session.value(&graph.node(*v).name)?.into_data())).collect::<Result<_>>()?
     };
-    let w = act.params.clone().map(|i| model.params()[i].data.clone()).collect();
+    let w = act.params.clone().map(|i| model.params()[i].data.to_vec()).collect();
     let dy = (0..act.batch * act.node.shape.len()).map(|_| rng.normal() as f32).collect();
     let options = Options {
         batch: act.batch,

@@ -4,11 +4,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::conv::Fused;
 use crate::error::Result;
 use crate::ops::broadcast::{self, Fold};
+use crate::ops::convolve::must_fuse;
 use crate::ops::merge::seen;
-use crate::ops::pieces::{copy, rows_per_piece, with_step};
-use crate::ops::{Compiled, Ctx, Io, Rule, Step, Twin};
+use crate::ops::pieces::{copy, rows_per_piece};
+use crate::ops::{Compiled, Ctx, Fuses, Io, Mode, Needs, Rule, Step, Twin};
+use crate::parallel::Team;
+use crate::simd::{Isa, stamp};
 use crate::tensor::Shape;
 
 /// `y = x_0 + x_1 + ...`; as in [`Merge`](crate::ops::Merge), axes of size 1 are repeated.
@@ -46,7 +50,15 @@ impl Rule for Add {
         if ctx.x.iter().any(|x| *x != ctx.y) {
             return Ok(broadcast::compile(ctx, Fold::Sum));
         }
-        Ok(with_step(Box::new(Sum { piece: rows_per_piece(1) })))
+        let fused = must_fuse(ctx.fusion.activation)?;
+        let needs = Needs { x: false, y: ctx.mode == Mode::Train && fused != Fused::Linear };
+        let hands_on = (0..ctx.x.len()).collect();
+        let step = Box::new(Sum { piece: rows_per_piece(1), isa: ctx.isa, fused });
+        Ok(Compiled { needs, hands_on, ..Compiled::new(step) })
+    }
+
+    fn fuses(&self, x: &[Shape], _mode: Mode) -> Fuses {
+        Fuses { activation: x.iter().all(|shape| *shape == x[0]), ..Fuses::default() }
     }
 
     fn twin(&self, t: &Twin<'_>) -> Vec<f64> {
@@ -55,28 +67,45 @@ impl Rule for Add {
     }
 }
 
+// Numbers that are copied and then added to, while they are in the first-level cache.
+const BLOCK: usize = 2048;
+
 struct Sum {
     piece: usize,
+    isa: Isa,
+    fused: Fused,
 }
 
 impl Step for Sum {
     fn forward(&self, io: &Io<'_>) {
-        let (a, b, mut y) = (io.x(0), io.x(1), io.y_mut());
-        let (a, b) = (&*a, &*b);
-        io.team.chunks(&mut y, self.piece, |i, y| {
-            let at = i * self.piece;
-            y.iter_mut().zip(&a[at..]).zip(&b[at..]).for_each(|((y, a), b)| *y = a + b);
-        });
+        let (a, mut y, sum) = (io.x(0), io.y_mut(), sum(self.isa));
+        let a = &*a;
+        let last = io.inputs() - 1;
+        let fused = |input| if input == last { self.fused } else { Fused::Linear };
+        {
+            let b = io.x(1);
+            let b = &*b;
+            io.team.chunks(&mut y, self.piece, |i, y| {
+                for (j, y) in y.chunks_mut(BLOCK).enumerate() {
+                    let at = i * self.piece + j * BLOCK;
+                    y.copy_from_slice(&a[at..at + y.len()]);
+                    sum(&b[at..], fused(1), y);
+                }
+            });
+        }
         for input in 2..io.inputs() {
             let x = io.x(input);
             let x = &*x;
-            io.team.chunks(&mut y, self.piece, |i, y| {
-                y.iter_mut().zip(&x[i * self.piece..]).for_each(|(y, x)| *y += x);
-            });
+            io.team.chunks(&mut y, self.piece, |i, y| sum(&x[i * self.piece..], fused(input), y));
         }
     }
 
     fn backward(&self, io: &Io<'_>) {
+        if self.fused != Fused::Linear {
+            let (mut dy, y, mask) = (io.dy_mut(), io.y(), mask(self.isa));
+            let y = &*y;
+            io.team.chunks(&mut dy, self.piece, |i, dy| mask(&y[i * self.piece..], self.fused, dy));
+        }
         let dy = io.dy();
         for mut dx in (0..io.inputs()).filter_map(|i| io.dx(i)) {
             copy(io, &dy, &mut dx);
@@ -84,10 +113,49 @@ impl Step for Sum {
     }
 }
 
+/// `into += from`, by all threads.
+pub(crate) fn accumulate(team: Team, isa: Isa, into: &mut [f32], from: &[f32]) {
+    let (piece, sum) = (rows_per_piece(1), sum(isa));
+    team.chunks(into, piece, |i, into| sum(&from[i * piece..], Fused::Linear, into));
+}
+
+stamp! {
+    /// `y = f(y + x)`
+    fn sum(x: &[f32], fused: Fused, y: &mut [f32]) = sum_body[FMA, LANES];
+}
+
+stamp! {
+    /// `dy = dy f'(y)`
+    fn mask(y: &[f32], fused: Fused, dy: &mut [f32]) = mask_body[FMA, LANES];
+}
+
+#[inline(always)]
+fn sum_body<const FMA: bool, const LANES: usize>(x: &[f32], fused: Fused, y: &mut [f32]) {
+    let numbers = y.iter_mut().zip(x);
+    match fused {
+        Fused::Linear => numbers.for_each(|(y, x)| *y += x),
+        Fused::Relu => numbers.for_each(|(y, x)| *y = Fused::Relu.apply(*y + x)),
+        Fused::Relu6 => numbers.for_each(|(y, x)| *y = Fused::Relu6.apply(*y + x)),
+        Fused::LeakyRelu(slope) => numbers.for_each(|(y, x)| *y = Fused::LeakyRelu(slope).apply(*y + x)),
+    }
+}
+
+#[inline(always)]
+fn mask_body<const FMA: bool, const LANES: usize>(y: &[f32], fused: Fused, dy: &mut [f32]) {
+    let numbers = dy.iter_mut().zip(y);
+    match fused {
+        Fused::Linear => {}
+        Fused::Relu => numbers.for_each(|(dy, y)| *dy = Fused::Relu.gradient(*dy, *y)),
+        Fused::Relu6 => numbers.for_each(|(dy, y)| *dy = Fused::Relu6.gradient(*dy, *y)),
+        Fused::LeakyRelu(slope) => numbers.for_each(|(dy, y)| *dy = Fused::LeakyRelu(slope).gradient(*dy, *y)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::proof::everywhere;
+    use crate::ops::Activation;
+    use crate::ops::proof::{Passing, everywhere};
 
     #[test]
     fn two_three_and_four_inputs_everywhere() {
@@ -95,6 +163,16 @@ mod tests {
             everywhere(&Add::new(), &vec![[13, 7, 3].into(); n], 2, 1e-6);
         }
         everywhere(&Add::new(), &[[40_001].into(); 2], 2, 1e-6);
+    }
+
+    #[test]
+    fn with_activations_everywhere() {
+        for activation in [Activation::Relu, Activation::Relu6, Activation::LeakyRelu(0.1)] {
+            for n in 2..5 {
+                let add = Passing { activation, ..Passing::new(Add::new()) };
+                everywhere(&add, &vec![[13, 7, 3].into(); n], 2, 1e-6);
+            }
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::init::Init;
 use crate::ops::channels::Channels;
 use crate::ops::pieces::only;
-use crate::ops::{Compiled, Ctx, Io, Mode, Needs, ParamSpec, Rule, Step, Twin};
+use crate::ops::{Compiled, Ctx, Io, Line, Mode, Needs, ParamSpec, Rule, Step, Twin};
 use crate::tensor::Shape;
 
 /// `y = gamma x + beta` for each channel (the last axis); `[.., c] -> [.., c]`.
@@ -96,8 +96,12 @@ impl Rule for Affine {
         let channels = Channels::new(ctx.y.channels(), ctx.isa);
         let pieces = if ctx.mode == Mode::Train { channels.pieces(ctx.batch * ctx.y.len()) } else { 0 };
         let work = channels.coefficients() + pieces * channels.sums();
-        let step = Box::new(Line { rule: self.clone(), channels });
-        Ok(Compiled { step, needs: Needs { x: self.scale, y: false }, saved: Vec::new(), work, notes: Vec::new() })
+        let step = Box::new(Scale { rule: self.clone(), channels });
+        Ok(Compiled { needs: Needs { x: self.scale, y: false }, work, ..Compiled::new(step) })
+    }
+
+    fn as_line(&self) -> Option<&dyn Line> {
+        Some(self)
     }
 
     fn twin(&self, t: &Twin<'_>) -> Vec<f64> {
@@ -110,12 +114,23 @@ impl Rule for Affine {
     }
 }
 
-struct Line {
+impl Line for Affine {
+    fn count(&self) -> usize {
+        usize::from(self.scale) + usize::from(self.bias)
+    }
+
+    fn at(&self, w: &[&[f32]], c: usize) -> [f64; 2] {
+        let of = |i: Option<usize>, missing| i.map_or(missing, |i: usize| f64::from(w[i][c]));
+        [of(self.gamma(), 1.0), of(self.beta(), 0.0)]
+    }
+}
+
+struct Scale {
     rule: Affine,
     channels: Channels,
 }
 
-impl Line {
+impl Scale {
     // `y = gamma x + beta`, where a missing gamma is 1 and a missing beta 0.
     fn apply(&self, io: &Io<'_>, beta: Option<usize>, x: &[f32], y: &mut [f32]) {
         let (channels, mut work) = (&self.channels, io.work());
@@ -148,7 +163,7 @@ impl Line {
     }
 }
 
-impl Step for Line {
+impl Step for Scale {
     fn forward(&self, io: &Io<'_>) {
         self.apply(io, self.rule.beta(), &io.x(0), &mut io.y_mut());
     }

@@ -10,19 +10,27 @@
 //! ```
 //!
 //! Each way takes two passes over memory: one for two sums per channel, one for
-//! the result. The squares are those of `x - shift`, where `shift` is the mean
+//! the result. A sum with another branch and an activation behind are part of the same passes,
+//! `y = f(norm(x) + r)`; where there is no `r`, backward works `y` out again from `x`, and so can a plan that would
+//! rather not keep it ([`Step::again`]). The squares are those of `x - shift`, where `shift` is the mean
 //! of the first few rows, so that a mean far from 0 costs no digits.
 //!
 //! Source: Ioffe and Szegedy, "Batch Normalization", 2015, arXiv:1502.03167.
 
+mod passes;
+
 use serde::{Deserialize, Serialize};
 
+use crate::conv::Fused;
 use crate::error::{Error, Result};
 use crate::init::Init;
 use crate::ops::channels::Channels;
-use crate::ops::pieces::{not_negative, only};
-use crate::ops::{Compiled, Ctx, Io, Mode, Needs, ParamSpec, Rule, Step, Twin};
+use crate::ops::convolve::must_fuse;
+use crate::ops::pieces::{copy, not_negative, only};
+use crate::ops::{Compiled, Ctx, Fuses, Io, Line, Mode, Needs, ParamSpec, Rule, Step, Twin};
+use crate::simd::Isa;
 use crate::tensor::Shape;
+use passes::Rows;
 
 /// Normalises each channel (the last axis) over the batch; `[.., c] -> [.., c]`.
 ///
@@ -136,10 +144,23 @@ impl Rule for BatchNorm {
 
     fn compile(&self, ctx: &Ctx<'_>) -> Result<Compiled> {
         let channels = Channels::new(ctx.y.channels(), ctx.isa);
-        let saved = if ctx.mode == Mode::Train { vec![3 * channels.channels] } else { Vec::new() };
-        let work = channels.coefficients() + channels.pieces(ctx.batch * ctx.y.len()) * channels.sums();
-        let step = Box::new(Normalise { rule: self.clone(), mode: ctx.mode, channels });
-        Ok(Compiled { step, needs: Needs { x: true, y: false }, saved, work, notes: Vec::new() })
+        let (train, residual, fused) =
+            (ctx.mode == Mode::Train, ctx.fusion.residual, must_fuse(ctx.fusion.activation)?);
+        let saved = if train { vec![SAVED * channels.channels] } else { Vec::new() };
+        let sums = channels.pieces(ctx.batch * ctx.y.len()) * channels.sums();
+        let work = if train { 2 * channels.coefficients() + sums } else { channels.coefficients() };
+        let needs = Needs { x: true, y: train && residual && fused != Fused::Linear };
+        let hands_on = if residual { vec![1] } else { Vec::new() };
+        let step = Box::new(Normalise { rule: self.clone(), mode: ctx.mode, channels, isa: ctx.isa, residual, fused });
+        Ok(Compiled { needs, saved, work, again: train && !residual, hands_on, ..Compiled::new(step) })
+    }
+
+    fn fuses(&self, _x: &[Shape], _mode: Mode) -> Fuses {
+        Fuses { lines: false, residual: true, activation: true }
+    }
+
+    fn as_line(&self) -> Option<&dyn Line> {
+        Some(self)
     }
 
     fn twin(&self, t: &Twin<'_>) -> Vec<f64> {
@@ -163,10 +184,29 @@ impl Rule for BatchNorm {
     }
 }
 
+impl Line for BatchNorm {
+    fn count(&self) -> usize {
+        self.variance() + 1
+    }
+
+    fn at(&self, w: &[&[f32]], c: usize) -> [f64; 2] {
+        let of = |i: Option<usize>, missing| i.map_or(missing, |i: usize| f64::from(w[i][c]));
+        let scale = of(self.gamma(), 1.0) / (f64::from(w[self.variance()][c]) + f64::from(self.epsilon)).sqrt();
+        [scale, of(self.beta(), 0.0) - f64::from(w[self.mean()][c]) * scale]
+    }
+}
+
+// What is kept for backward of each channel: centre, inverse, rest, and the line's scale and offset.
+const SAVED: usize = 5;
+
 struct Normalise {
     rule: BatchNorm,
     mode: Mode,
     channels: Channels,
+    isa: Isa,
+    /// Whether the second input is added.
+    residual: bool,
+    fused: Fused,
 }
 
 /// The statistics of one channel; `rest` is what rounding `center` to f32 took from the mean, in standard deviations.
@@ -178,52 +218,61 @@ struct Channel {
 
 impl Step for Normalise {
     fn forward(&self, io: &Io<'_>) {
-        let (channels, x, mut y, mut work) = (&self.channels, io.x(0), io.y_mut(), io.work());
-        let (coefficients, sums) = work.split_at_mut(channels.coefficients());
-        let x = &*x;
-        let sums = &mut sums[..channels.pieces(x.len()) * channels.sums()];
-        if self.mode == Mode::Train {
-            channels.shift(x, coefficients);
-            let shift = &coefficients[..channels.lanes];
-            io.team.chunks(sums, channels.sums(), |i, sums| (channels.moments)(shift, channels.part(x, i), sums));
+        let (channels, x, mut work) = (&self.channels, io.x(0), io.work());
+        let (lines, sums) = work.split_at_mut(channels.coefficients());
+        match self.mode {
+            Mode::Train => {
+                let sums = &mut sums[channels.coefficients()..][..channels.pieces(x.len()) * channels.sums()];
+                self.learn(io, &x, lines, sums);
+            }
+            Mode::Infer => (0..channels.channels).for_each(|c| {
+                let line = self.line(io, c, &self.recall(io, c));
+                channels.spread(lines, c, line);
+            }),
         }
-        for c in 0..channels.channels {
-            let channel = match self.mode {
-                Mode::Train => self.learn(io, c, f64::from(coefficients[c]), x, sums),
-                Mode::Infer => self.recall(io, c),
-            };
-            let gamma = self.gamma(io, c);
-            let offset = self.rule.beta().map_or(0.0, |beta| f64::from(io.w(beta)[c])) + gamma * channel.rest;
-            let scale = gamma * channel.inverse;
-            channels.spread(coefficients, c, [channel.center, scale as f32, offset as f32, 0.0]);
-        }
-        let coefficients = &*coefficients;
-        io.team.chunks(&mut y, channels.piece, |i, y| (channels.line)(coefficients, channels.part(x, i), y));
+        self.write(io, lines, &x);
     }
 
     fn backward(&self, io: &Io<'_>) {
-        let (channels, x, dy, mut work, saved) = (&self.channels, io.x(0), io.dy(), io.work(), io.saved(0));
-        let (x, dy) = (&*x, &*dy);
-        let (coefficients, sums) = work.split_at_mut(channels.coefficients());
+        let (channels, x, mut work, saved) = (&self.channels, io.x(0), io.work(), io.saved(0));
+        let x = &*x;
+        let (lines, rest) = work.split_at_mut(channels.coefficients());
+        let (coefficients, sums) = rest.split_at_mut(channels.coefficients());
         let sums = &mut sums[..channels.pieces(x.len()) * channels.sums()];
-        for c in 0..channels.channels {
-            channels.spread(coefficients, c, [saved[3 * c], 0.0, 0.0, 0.0]);
-        }
-        let centers = &coefficients[..channels.lanes];
-        io.team.chunks(sums, channels.sums(), |i, sums| {
-            (channels.products)(centers, channels.part(x, i), channels.part(dy, i), sums);
-        });
-        for c in 0..channels.channels {
-            let [center, inverse, rest] = [saved[3 * c], saved[3 * c + 1], saved[3 * c + 2]];
-            let [p, q, r] = self.learn_gradient(io, c, [inverse.into(), rest.into()], x.len(), sums);
-            channels.spread(coefficients, c, [center, p, q, r]);
-        }
-        let coefficients = &*coefficients;
-        if let Some(mut dx) = io.dx(0) {
-            io.team.chunks(&mut dx, channels.piece, |i, dx| {
-                (channels.gradient)(coefficients, channels.part(x, i), channels.part(dy, i), dx);
+        self.saved_lines(&saved, lines);
+        // With another branch, `dy` becomes its gradient, and is not masked a second time.
+        let fused = if self.residual { Fused::Linear } else { self.fused };
+        if self.residual && self.fused != Fused::Linear {
+            self.mask(io, lines, x, sums);
+        } else {
+            let (dy, products) = (io.dy(), passes::products(self.isa));
+            let dy = &*dy;
+            io.team.chunks(sums, channels.sums(), |i, sums| {
+                products(self.rows(lines, channels.part(x, i), fused), channels.part(dy, i), sums);
             });
         }
+        channels.each_total(sums, |c, totals| {
+            let [p, q, r] = self.learn_gradient(io, c, &saved[SAVED * c..][..SAVED], x.len(), totals);
+            channels.spread(coefficients, c, [0.0, p, q, r]);
+        });
+        let (coefficients, dy, gradient) = (&*coefficients, io.dy(), passes::gradient(self.isa));
+        let dy = &*dy;
+        if let Some(mut dx) = io.dx(0) {
+            io.team.chunks(&mut dx, channels.piece, |i, dx| {
+                let rows = self.rows(lines, channels.part(x, i), fused);
+                gradient(rows, coefficients, channels.part(dy, i), dx);
+            });
+        }
+        if let Some(mut dx) = self.residual.then(|| io.dx(1)).flatten() {
+            copy(io, dy, &mut dx);
+        }
+    }
+
+    fn again(&self, io: &Io<'_>) {
+        let (mut work, saved) = (io.work(), io.saved(0));
+        let lines = &mut work[..self.channels.coefficients()];
+        self.saved_lines(&saved, lines);
+        self.write(io, lines, &io.x(0));
     }
 }
 
@@ -232,21 +281,70 @@ impl Normalise {
         self.rule.gamma().map_or(1.0, |gamma| f64::from(io.w(gamma)[c]))
     }
 
-    // The batch's statistics of a channel, which also move the moving ones and are kept for backward.
-    fn learn(&self, io: &Io<'_>, c: usize, shift: f64, x: &[f32], sums: &[f32]) -> Channel {
-        let n = (x.len() / self.channels.channels) as f64;
-        let [sum, squares] = self.channels.totals(c, sums);
-        let mean = shift + sum / n;
-        let variance = (squares / n - (sum / n) * (sum / n)).max(0.0);
-        for (i, batch) in [(self.rule.mean(), mean), (self.rule.variance(), variance)] {
-            let (moving, keep) = (&mut io.w_mut(i)[c], f64::from(self.rule.momentum));
-            *moving = (f64::from(*moving) * keep + batch * (1.0 - keep)) as f32;
+    fn rows<'a>(&self, line: &'a [f32], x: &'a [f32], fused: Fused) -> Rows<'a> {
+        Rows { line, x, residual: &[], fused }
+    }
+
+    // y = f(line(x) + r)
+    fn write(&self, io: &Io<'_>, lines: &[f32], x: &[f32]) {
+        let (channels, mut y, forward) = (&self.channels, io.y_mut(), passes::forward(self.isa));
+        let residual = self.residual.then(|| io.x(1));
+        let residual = residual.as_deref().unwrap_or(&[]);
+        io.team.chunks(&mut y, channels.piece, |i, y| {
+            let residual = residual.get(i * channels.piece..).map_or(&[][..], |r| &r[..r.len().min(y.len())]);
+            forward(Rows { residual, ..self.rows(lines, channels.part(x, i), self.fused) }, y);
+        });
+    }
+
+    // The gradient through the activation, written over `dy`, and its sums.
+    fn mask(&self, io: &Io<'_>, lines: &[f32], x: &[f32], sums: &mut [f32]) {
+        let (channels, mut dy, y, masked) = (&self.channels, io.dy_mut(), io.y(), passes::masked_products(self.isa));
+        let y = &*y;
+        io.team.chunks2((&mut dy, channels.piece), (sums, channels.sums()), |i, dy, sums| {
+            masked(self.rows(lines, channels.part(x, i), self.fused), channels.part(y, i), dy, sums);
+        });
+    }
+
+    // The lines as forward had them.
+    fn saved_lines(&self, saved: &[f32], lines: &mut [f32]) {
+        for (c, saved) in saved.chunks_exact(SAVED).enumerate() {
+            self.channels.spread(lines, c, [saved[0], saved[3], saved[4], 0.0]);
         }
-        let inverse = 1.0 / (variance + f64::from(self.rule.epsilon)).sqrt();
-        let channel = Channel { center: mean as f32, inverse, rest: (f64::from(mean as f32) - mean) * inverse };
-        let saved = [channel.center, inverse as f32, channel.rest as f32];
-        io.saved(0)[3 * c..3 * c + 3].copy_from_slice(&saved);
-        channel
+    }
+
+    // The coefficients of a channel's line.
+    fn line(&self, io: &Io<'_>, c: usize, channel: &Channel) -> [f32; 4] {
+        let gamma = self.gamma(io, c);
+        let offset = self.rule.beta().map_or(0.0, |beta| f64::from(io.w(beta)[c])) + gamma * channel.rest;
+        [channel.center, (gamma * channel.inverse) as f32, offset as f32, 0.0]
+    }
+
+    // The batch's statistics, which become the lines, move the moving ones, and are kept for backward.
+    fn learn(&self, io: &Io<'_>, x: &[f32], lines: &mut [f32], sums: &mut [f32]) {
+        let channels = &self.channels;
+        channels.shift(x, lines);
+        let shift = &lines[..channels.lanes];
+        io.team.chunks(sums, channels.sums(), |i, sums| (channels.moments)(shift, channels.part(x, i), sums));
+        let n = (x.len() / channels.channels) as f64;
+        let (mut means, mut variances) = (io.w_mut(self.rule.mean()), io.w_mut(self.rule.variance()));
+        let mut saved = io.saved(0);
+        channels.each_total(sums, |c, [sum, squares]| {
+            let mean = f64::from(lines[c]) + sum / n;
+            let variance = (squares / n - (sum / n) * (sum / n)).max(0.0);
+            self.follow(&mut means[c], mean);
+            self.follow(&mut variances[c], variance);
+            let inverse = 1.0 / (variance + f64::from(self.rule.epsilon)).sqrt();
+            let rest = (f64::from(mean as f32) - mean) * inverse;
+            let line = self.line(io, c, &Channel { center: mean as f32, inverse, rest });
+            let kept = [mean as f32, inverse as f32, rest as f32, line[1], line[2]];
+            saved[SAVED * c..][..SAVED].copy_from_slice(&kept);
+            channels.spread(lines, c, line);
+        });
+    }
+
+    fn follow(&self, moving: &mut f32, batch: f64) {
+        let keep = f64::from(self.rule.momentum);
+        *moving = (f64::from(*moving) * keep + batch * (1.0 - keep)) as f32;
     }
 
     // The moving statistics of a channel.
@@ -257,9 +355,9 @@ impl Normalise {
     }
 
     // Writes the gradients to gamma and beta of a channel, and tells `p, q, r` of `dx = p dy + q (x - center) + r`.
-    fn learn_gradient(&self, io: &Io<'_>, c: usize, [inverse, rest]: [f64; 2], len: usize, sums: &[f32]) -> [f32; 3] {
-        let n = (len / self.channels.channels) as f64;
-        let [dbeta, product] = self.channels.totals(c, sums);
+    fn learn_gradient(&self, io: &Io<'_>, c: usize, saved: &[f32], len: usize, totals: [f64; 2]) -> [f32; 3] {
+        let (n, [dbeta, product]) = ((len / self.channels.channels) as f64, totals);
+        let [inverse, rest] = [saved[1], saved[2]].map(f64::from);
         let dgamma = inverse * product + rest * dbeta;
         if let Some(gamma) = self.rule.gamma() {
             io.dw(gamma)[c] = dgamma as f32;
@@ -276,7 +374,10 @@ impl Normalise {
 mod tests {
     use super::*;
     use crate::ops::check::{Numbers, Options, run};
-    use crate::ops::proof::{everywhere, options};
+    use crate::ops::proof::{Passing, everywhere, options};
+    use crate::ops::{Activation, Binding, Fusion, Memory, Slot};
+    use crate::parallel::Pool;
+    use crate::rng::Rng;
 
     #[test]
     fn several_geometries_everywhere() {
@@ -285,6 +386,65 @@ mod tests {
         {
             everywhere(&BatchNorm::default(), &[shape], 4, 2e-5);
         }
+    }
+
+    #[test]
+    fn with_another_branch_and_activations_everywhere() {
+        for activation in [Activation::Linear, Activation::Relu, Activation::Relu6, Activation::LeakyRelu(0.1)] {
+            for shape in [Shape::from([6]), [9, 7, 3].into(), [4, 5, 70].into(), [61, 33, 17].into()] {
+                let norm = Passing { activation, ..Passing::new(BatchNorm::default()) };
+                everywhere(&norm, &[shape], 4, 2e-5);
+                everywhere(&Passing { residual: true, ..norm }, &[shape; 2], 4, 2e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn the_output_computed_again_has_the_same_bits() {
+        let (x, needs_dx) = ([[9, 7, 33].into()], [true]);
+        let fusion = Fusion { activation: Activation::Relu, ..Fusion::default() };
+        let ctx = Ctx {
+            batch: 3,
+            x: &x,
+            y: x[0],
+            mode: Mode::Train,
+            isa: Isa::best(),
+            threads: 2,
+            needs_dx: &needs_dx,
+            algorithm: None,
+            fusion,
+            prepare: false,
+        };
+        let compiled = BatchNorm::default().compile(&ctx).unwrap();
+        assert!(compiled.again);
+        let mut memory = Memory::default();
+        let mut put = |len: usize| memory.add(len);
+        let binding = Binding {
+            x: vec![put(3 * x[0].len())],
+            y: Some(put(3 * x[0].len())),
+            w: (0..4).map(|_| put(33)).collect(),
+            saved: vec![put(compiled.saved[0])],
+            work: Some(put(compiled.work)),
+            ..Binding::default()
+        };
+        let mut rng = Rng::new(3);
+        let mut fill = |slot: Slot| memory.get_mut(slot).iter_mut().for_each(|v| *v = 3.0 * rng.uniform() - 1.0);
+        binding.x.iter().chain(&binding.w).for_each(|slot| fill(*slot));
+        let y = binding.y.unwrap();
+        let mut run = |again: bool| {
+            memory.get_mut(y).fill(f32::NAN);
+            let (lent, step) = (&mut memory, &compiled.step);
+            Pool::new(2).unwrap().run(|team| {
+                // As a whole, so that it may go to another thread.
+                let lent = lent;
+                let io = Io::new(lent, &binding, team, Rng::new(0));
+                if again { step.again(&io) } else { step.forward(&io) }
+            });
+            memory.get(y).iter().map(|v| v.to_bits()).collect::<Vec<u32>>()
+        };
+        let first = run(false);
+        assert!(first.iter().any(|v| *v != 0) && first.contains(&0));
+        assert_eq!(run(true), first);
     }
 
     #[test]

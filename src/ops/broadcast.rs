@@ -83,7 +83,7 @@ pub(super) fn compile(ctx: &Ctx<'_>, fold: Fold) -> Compiled {
     let layout = Layout::new(ctx.batch, ctx.x, ctx.y);
     let step = Folding { fold, layout, forward: forward(ctx.isa), backward: backward(ctx.isa) };
     let needs = Needs { x: fold.needs_x(), y: false };
-    Compiled { step: Box::new(step), needs, saved: Vec::new(), work: 0, notes: Vec::new() }
+    Compiled { needs, ..Compiled::new(Box::new(step)) }
 }
 
 // The batch and four axes of a sample.

@@ -17,6 +17,8 @@ const MIN_LANES: usize = 64;
 const BLOCK_ROWS: usize = 64;
 // Of each piece: two sums, and the two of the running block.
 const SUMS: usize = 4;
+// Channels whose sums over the pieces are taken in one go.
+const TOTALS: usize = 16;
 // Rows whose mean is the shift of a channel.
 const SHIFT_ROWS: usize = 32;
 
@@ -89,9 +91,30 @@ impl Channels {
     pub fn shift(&self, x: &[f32], coefficients: &mut [f32]) {
         let rows = &x[..x.len().min(SHIFT_ROWS * self.channels)];
         let count = (rows.len() / self.channels) as f32;
-        for c in 0..self.channels {
-            let sum: f32 = rows.iter().skip(c).step_by(self.channels).sum();
-            self.spread(coefficients, c, [sum / count, 0.0, 0.0, 0.0]);
+        let (shift, copies) = coefficients[..self.lanes].split_at_mut(self.channels);
+        shift.fill(0.0);
+        for row in rows.chunks_exact(self.channels) {
+            shift.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+        }
+        shift.iter_mut().for_each(|sum| *sum /= count);
+        copies.chunks_exact_mut(self.channels).for_each(|copy| copy.copy_from_slice(shift));
+    }
+
+    /// Calls `f(channel, its two sums over all pieces)` for each channel.
+    ///
+    /// A block of channels is added up at a time: a channel alone would take a cache line of each piece for one number.
+    pub fn each_total(&self, sums: &[f32], mut f: impl FnMut(usize, [f64; 2])) {
+        for first in (0..self.channels).step_by(TOTALS) {
+            let width = TOTALS.min(self.channels - first);
+            let mut totals = [[0.0_f64; TOTALS]; 2];
+            for sums in sums.chunks_exact(self.sums()) {
+                for lane in (first..self.lanes).step_by(self.channels) {
+                    for (totals, start) in totals.iter_mut().zip([lane, self.lanes + lane]) {
+                        totals.iter_mut().zip(&sums[start..start + width]).for_each(|(t, v)| *t += f64::from(*v));
+                    }
+                }
+            }
+            (0..width).for_each(|i| f(first + i, [totals[0][i], totals[1][i]]));
         }
     }
 

@@ -10,7 +10,7 @@
 
 use crate::error::Result;
 use crate::init::Init;
-use crate::ops::{Binding, Ctx, Io, Memory, Mode, Rule, Slot, Twin};
+use crate::ops::{Binding, Ctx, Fusion, Io, Memory, Mode, Rule, Slot, Twin};
 use crate::parallel::Pool;
 use crate::rng::Rng;
 use crate::simd::Isa;
@@ -182,8 +182,10 @@ pub fn run(rule: &dyn Rule, shapes: &[Shape], options: Options<'_>, numbers: &Nu
     let y = rule.shape(shapes)?;
     let needs_dx = vec![true; shapes.len()];
     let Options { batch, mode, isa, threads, algorithm, seed, .. } = options;
-    let compiled = rule.compile(&Ctx { batch, x: shapes, y, mode, isa, threads, needs_dx: &needs_dx, algorithm })?;
-    let train = mode == Mode::Train;
+    let (train, fusion) = (mode == Mode::Train, Fusion::default());
+    let prepare = !train;
+    let ctx = Ctx { batch, x: shapes, y, mode, isa, threads, needs_dx: &needs_dx, algorithm, fusion, prepare };
+    let compiled = rule.compile(&ctx)?;
     let mut memory = Memory::default();
     let mut put = |values: &[f32]| {
         let slot = memory.add(values.len());
@@ -197,17 +199,25 @@ pub fn run(rule: &dyn Rule, shapes: &[Shape], options: Options<'_>, numbers: &Nu
         x: numbers.x.iter().map(|v| put(v)).collect(),
         y: Some(put(&nan(y.len() * batch))),
         dx: numbers.x.iter().map(|v| train.then(|| put(&nan(v.len())))).collect(),
+        dx_plus: None,
         dy: Some(put(&numbers.dy)),
         w: numbers.w.iter().map(|v| put(v)).collect(),
         dw: numbers.w.iter().zip(&trainable).map(|(v, t)| (train && *t).then(|| put(&nan(v.len())))).collect(),
         saved: compiled.saved.iter().map(|len| put(&nan(*len))).collect(),
         work: Some(put(&nan(compiled.work))),
+        ready: Some(put(&nan(compiled.ready))),
     };
     let pool = Pool::new(threads)?;
     // Backward starts from the same stream, as it does in a plan.
     let rng = Rng::new(seed);
     let (step, lent) = (&*compiled.step, &mut memory);
-    pool.run(|team| step.forward(&Io::new(exclusive(lent), &binding, team, rng)));
+    pool.run(|team| {
+        let io = Io::new(exclusive(lent), &binding, team, rng);
+        if prepare {
+            step.prepare(&io);
+        }
+        step.forward(&io);
+    });
     let out = memory.get(binding.y.expect("set above")).to_vec();
     if train {
         // What backward did not ask for is spoilt, so that a step that reads it anyway is seen.

@@ -7,8 +7,14 @@
 //! ```
 //!
 //! In a transposed convolution, the adjoint of the convolution, the roles of `x` and `y` are exchanged.
+//!
+//! At inference the lines behind the layer (batch normalisation, affine layers) are folded into `w` and `b`, and the
+//! other branch of a residual block is added in the same pass: `y = f(conv(x, w') + b' + residual)`. The weights are
+//! made ready once ([`fold`](super::fold)), not in each run. In training, a gradient to `x` that another layer has left
+//! is added as `dx` is written.
 
-use super::{Activation, Compiled, Ctx, Io, Mode, Needs, ParamSpec, Step, Twin};
+use super::fold::{Lines, Ready};
+use super::{Activation, Compiled, Ctx, Fuses, Io, Mode, Needs, ParamSpec, Step, Twin};
 use crate::conv::{BiasGradient, Choice, Finish, Fused, Geometry, Kernel, Machine, Pass, Work, choose, reference};
 use crate::error::{Error, Result};
 use crate::init::Init;
@@ -50,31 +56,47 @@ pub(super) struct Layer {
 }
 
 impl Layer {
+    /// What the layer can do in passing.
+    pub fn fuses(mode: Mode) -> Fuses {
+        let infer = mode == Mode::Infer;
+        Fuses { lines: infer, residual: infer, activation: true }
+    }
+
     /// The step of this layer.
     pub fn compile(&self, ctx: &Ctx<'_>) -> Result<Compiled> {
-        let fused = must_fuse(self.activation)?;
+        let fused = must_fuse(ctx.last(self.activation))?;
         let train = ctx.mode == Mode::Train;
         let machine = Machine { isa: ctx.isa, threads: ctx.threads };
         let mut notes = Vec::new();
-        let mut pick = |pass, wanted: bool| -> Result<Option<Box<dyn Kernel>>> {
-            if !wanted {
-                return Ok(None);
-            }
+        let mut pick = |pass| -> Result<Choice> {
             let choice = choose(&self.geometry, self.engine(pass), machine, ctx.algorithm)?;
             notes.push(note(pass, &choice));
-            Ok(Some(choice.kernel))
+            Ok(choice)
         };
-        let forward = pick(Pass::Forward, true)?;
-        let input = pick(Pass::BackwardInput, train && ctx.needs_dx.first() == Some(&true))?;
-        let weights = pick(Pass::BackwardWeights, train)?;
+        let Choice { kernel: forward, algorithm: order, .. } = pick(Pass::Forward)?;
+        let wanted = train && ctx.needs_dx.first() == Some(&true);
+        let input = wanted.then(|| pick(Pass::BackwardInput)).transpose()?.map(|choice| choice.kernel);
+        let weights = train.then(|| pick(Pass::BackwardWeights)).transpose()?.map(|choice| choice.kernel);
         let (len, channels) = self.output();
         let columns = BiasGradient::new(len, channels, fused, ctx.isa);
-        let kernels = [&forward, &input, &weights].into_iter().flatten().map(|kernel| kernel.work());
-        let work = kernels.chain(train.then(|| columns.work())).max().unwrap_or(0);
+        let own = usize::from(self.bias) + 1;
+        let lines = Lines::new(ctx.fusion.lines, own, self.channel_of());
+        let ready = Ready::new(lines, &*forward, channels, self.geometry.w_len(), ctx.prepare);
+        let kernels = [&input, &weights].into_iter().flatten().map(|kernel| kernel.work());
+        let first = if ready.is_packed() { forward.work_packed() } else { forward.work() };
+        let work = kernels.chain([first]).chain(train.then(|| columns.work())).max().unwrap_or(0);
         let needs = Needs { x: train, y: train && fused != Fused::Linear };
-        let (adjoint, bias) = (self.adjoint, self.bias);
-        let step = Box::new(Convolve { forward, input, weights, columns, fused, adjoint, bias, work });
-        Ok(Compiled { step, needs, saved: Vec::new(), work, notes })
+        let (adjoint, bias, residual, adds) = (self.adjoint, self.bias, ctx.fusion.residual, input.is_some());
+        notes.extend(ready.note());
+        let length = ready.len();
+        let step = Box::new(Convolve { forward, input, weights, columns, fused, adjoint, bias, residual, ready, work });
+        Ok(Compiled { needs, work, ready: length, order, adds, notes, ..Compiled::new(step) })
+    }
+
+    // Which channel of the output a weight belongs to.
+    fn channel_of(&self) -> ChannelOf {
+        let Geometry { ic, oc, groups, .. } = self.geometry;
+        ChannelOf { ic, oc, groups, adjoint: self.adjoint }
     }
 
     // The pass of the engine that computes this pass of the layer.
@@ -140,25 +162,45 @@ fn note(pass: Pass, choice: &Choice) -> String {
     }
 }
 
+/// Which channel of a layer's output a weight belongs to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ChannelOf {
+    ic: usize,
+    oc: usize,
+    groups: usize,
+    adjoint: bool,
+}
+
+impl ChannelOf {
+    /// Weights of a row, in the order `[kh, kw, ic / groups, oc]`.
+    pub fn row(self) -> usize {
+        self.oc
+    }
+
+    /// The channel of a weight.
+    pub fn weight(self, row: usize, column: usize) -> usize {
+        if !self.adjoint {
+            return column;
+        }
+        let icg = self.ic / self.groups;
+        column / (self.oc / self.groups) * icg + row % icg
+    }
+}
+
 struct Convolve {
-    forward: Option<Box<dyn Kernel>>,
+    forward: Box<dyn Kernel>,
     input: Option<Box<dyn Kernel>>,
     weights: Option<Box<dyn Kernel>>,
     columns: BiasGradient,
     fused: Fused,
     adjoint: bool,
     bias: bool,
+    residual: bool,
+    ready: Ready,
     work: usize,
 }
 
 impl Convolve {
-    // Runs a kernel, if there is one.
-    fn pass(&self, io: &Io<'_>, kernel: &Option<Box<dyn Kernel>>, work: Work<'_>) {
-        if let Some(kernel) = kernel {
-            kernel.run(io.team, work);
-        }
-    }
-
     // Lends the scratch, which a plan need not bind if it is empty.
     fn with_scratch(&self, io: &Io<'_>, f: impl FnOnce(&mut [f32])) {
         if self.work == 0 { f(&mut []) } else { f(&mut io.work()) }
@@ -166,11 +208,18 @@ impl Convolve {
 }
 
 impl Step for Convolve {
+    fn prepare(&self, io: &Io<'_>) {
+        self.ready.prepare(io, &*self.forward, 0, self.bias.then_some(1));
+    }
+
     fn forward(&self, io: &Io<'_>) {
         let (x, w, bias) = (io.x(0), io.w(0), self.bias.then(|| io.w(1)));
-        let finish = Finish { bias: bias.as_deref().unwrap_or(&[]), fused: self.fused };
+        let (ready, residual) = (self.ready.lend(io), self.residual.then(|| io.x(1)));
+        let own = (&*w, bias.as_deref().unwrap_or(&[]));
+        let (w, bias, packed) = self.ready.operands(own, ready.as_deref().unwrap_or(&[]));
+        let finish = Finish { bias, residual: residual.as_deref().unwrap_or(&[]), fused: self.fused };
         self.with_scratch(io, |scratch| {
-            self.pass(io, &self.forward, Work { inputs: [&x, &w], out: &mut io.y_mut(), finish, scratch });
+            self.forward.run(io.team, Work { inputs: [&x, w], packed, out: &mut io.y_mut(), finish, scratch });
         });
     }
 
@@ -180,11 +229,15 @@ impl Step for Convolve {
             let mut db = self.bias.then(|| io.dw(1));
             let (y, db) = (y.as_deref().unwrap_or(&[]), db.as_deref_mut().unwrap_or(&mut []));
             self.columns.run(io.team, &mut io.dy_mut(), y, db, scratch);
-            let (x, dy, w, finish) = (io.x(0), io.dy(), io.w(0), Finish::default());
-            let inputs = if self.adjoint { [&*dy, &*x] } else { [&*x, &*dy] };
-            self.pass(io, &self.weights, Work { inputs, out: &mut io.dw(0), finish, scratch });
-            if let Some(mut dx) = io.dx(0) {
-                self.pass(io, &self.input, Work { inputs: [&dy, &w], out: &mut dx, finish, scratch });
+            let (x, dy, w) = (io.x(0), io.dy(), io.w(0));
+            if let Some(kernel) = &self.weights {
+                let (inputs, finish) = (if self.adjoint { [&*dy, &*x] } else { [&*x, &*dy] }, Finish::default());
+                kernel.run(io.team, Work { inputs, packed: &[], out: &mut io.dw(0), finish, scratch });
+            }
+            if let (Some(kernel), Some(mut dx)) = (&self.input, io.dx(0)) {
+                let plus = io.dx_plus();
+                let finish = Finish { residual: plus.as_deref().unwrap_or(&[]), ..Finish::default() };
+                kernel.run(io.team, Work { inputs: [&dy, &w], packed: &[], out: &mut dx, finish, scratch });
             }
         });
     }

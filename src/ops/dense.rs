@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::convolve::{Layer, params};
-use super::{Activation, Compiled, Ctx, ParamSpec, Rule, Twin};
+use super::{Activation, Compiled, Ctx, Fuses, Mode, ParamSpec, Rule, Twin};
 use crate::conv::{Channels, Geometry, Padding, Window};
 use crate::error::{Error, Result};
 use crate::init::Init;
@@ -130,7 +130,11 @@ impl Rule for Dense {
     }
 
     fn compile(&self, ctx: &Ctx<'_>) -> Result<Compiled> {
-        self.layer(ctx.batch, ctx.x)?.compile(ctx)
+        self.layer(ctx.batch, ctx.own())?.compile(ctx)
+    }
+
+    fn fuses(&self, _x: &[Shape], mode: Mode) -> Fuses {
+        Layer::fuses(mode)
     }
 
     fn twin(&self, t: &Twin<'_>) -> Vec<f64> {

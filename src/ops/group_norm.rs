@@ -129,7 +129,7 @@ impl Rule for GroupNorm {
         let cuts = (0..n * pieces).map(|i| i / pieces * sample + i % pieces * channels.piece);
         let cuts = cuts.chain([n * sample]).collect();
         let step = Normalise { rule: self.clone(), mode: ctx.mode, n, sample, pieces, cuts, channels };
-        Ok(Compiled { step: Box::new(step), needs: Needs { x: true, y: false }, saved, work, notes: Vec::new() })
+        Ok(Compiled { needs: Needs { x: true, y: false }, saved, work, ..Compiled::new(Box::new(step)) })
     }
 
     fn twin(&self, t: &Twin<'_>) -> Vec<f64> {

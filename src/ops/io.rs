@@ -7,6 +7,7 @@
 
 use std::cell::{Ref, RefCell, RefMut};
 
+use super::Weights;
 use crate::error::{Error, Result};
 use crate::parallel::Team;
 use crate::rng::Rng;
@@ -48,6 +49,20 @@ impl Aligned {
     }
 }
 
+impl Default for Aligned {
+    fn default() -> Self {
+        Self::zeros(0)
+    }
+}
+
+impl Clone for Aligned {
+    fn clone(&self) -> Self {
+        let mut copy = Self::zeros(self.len);
+        copy.copy_from_slice(self);
+        copy
+    }
+}
+
 impl std::ops::Deref for Aligned {
     type Target = [f32];
     fn deref(&self) -> &[f32] {
@@ -80,33 +95,47 @@ impl Slot {
 }
 
 /// All buffers of a plan.
+///
+/// A buffer may be shared with others who hold it; it is copied when it is first lent to be written.
 #[derive(Default)]
 pub struct Memory {
-    buffers: Vec<RefCell<Aligned>>,
+    buffers: Vec<RefCell<Weights>>,
 }
 
 impl Memory {
     /// Adds a buffer of `len` zeros and tells its place.
     pub fn add(&mut self, len: usize) -> Slot {
-        self.buffers.push(RefCell::new(Aligned::zeros(len)));
+        self.put(Weights::zeros(len))
+    }
+
+    /// Adds a buffer that may be shared, and tells its place.
+    pub fn put(&mut self, weights: Weights) -> Slot {
+        let len = weights.len();
+        self.buffers.push(RefCell::new(weights));
         Slot::whole(self.buffers.len() - 1, len)
     }
 
-    /// Makes buffer `index` at least `len` long; what it held is lost if it grows.
+    /// A whole buffer, shared with the caller.
+    pub fn share(&self, index: usize) -> Weights {
+        self.buffers[index].borrow().clone()
+    }
+
+    /// Makes buffer `index` at least `len` long; tells whether it grew, and what it held is lost then.
     ///
     /// # Errors
     /// The machine has not that much memory.
-    pub fn reserve(&mut self, index: usize, len: usize) -> Result<()> {
+    pub fn reserve(&mut self, index: usize, len: usize) -> Result<bool> {
         while self.buffers.len() <= index {
             self.add(0);
         }
         let buffer = self.buffers[index].get_mut();
-        if buffer.len() < len {
+        let grows = buffer.len() < len;
+        if grows {
             // The old one goes first, so that both are never held at once.
-            *buffer = Aligned::zeros(0);
-            *buffer = Aligned::try_zeros(len)?;
+            *buffer = Weights::default();
+            *buffer = Aligned::try_zeros(len)?.into();
         }
-        Ok(())
+        Ok(grows)
     }
 
     /// Reads a slot.
@@ -134,6 +163,8 @@ pub struct Binding {
     pub y: Option<Slot>,
     /// Gradients to the inputs, where wanted.
     pub dx: Vec<Option<Slot>>,
+    /// What is added to the gradient to the first input as it is written.
+    pub dx_plus: Option<Slot>,
     /// Gradient to the output.
     pub dy: Option<Slot>,
     /// Parameters.
@@ -144,12 +175,14 @@ pub struct Binding {
     pub saved: Vec<Slot>,
     /// Scratch.
     pub work: Option<Slot>,
+    /// Weights made ready.
+    pub ready: Option<Slot>,
 }
 
 /// What a step works on, by the names of the formulas. All slices hold the whole batch, NHWC.
 pub struct Io<'a> {
     /// The threads.
-    pub team: Team,
+    pub team: Team<'a>,
     /// The op's random stream at this step: the same in forward and backward.
     pub rng: Rng,
     memory: &'a Memory,
@@ -158,7 +191,7 @@ pub struct Io<'a> {
 
 impl<'a> Io<'a> {
     /// Lends the buffers of `binding`.
-    pub fn new(memory: &'a Memory, binding: &'a Binding, team: Team, rng: Rng) -> Self {
+    pub fn new(memory: &'a Memory, binding: &'a Binding, team: Team<'a>, rng: Rng) -> Self {
         Self { team, rng, memory, binding }
     }
 
@@ -185,6 +218,12 @@ impl<'a> Io<'a> {
     /// The gradient to input `i`, to be written, if it is wanted.
     pub fn dx(&self, i: usize) -> Option<RefMut<'a, [f32]>> {
         self.binding.dx[i].map(|slot| self.memory.get_mut(slot))
+    }
+
+    /// What is added to the gradient to the first input as it is written; there is some only for a step that said it
+    /// [adds](crate::ops::Compiled::adds).
+    pub fn dx_plus(&self) -> Option<Ref<'a, [f32]>> {
+        self.binding.dx_plus.map(|slot| self.memory.get(slot))
     }
 
     /// The gradient to the output.
@@ -215,6 +254,16 @@ impl<'a> Io<'a> {
     /// What forward leaves for backward.
     pub fn saved(&self, i: usize) -> RefMut<'a, [f32]> {
         self.memory.get_mut(self.binding.saved[i])
+    }
+
+    /// The weights made ready, read.
+    pub fn ready(&self) -> Ref<'a, [f32]> {
+        self.memory.get(self.binding.ready.expect("a step that makes its weights ready"))
+    }
+
+    /// The weights made ready, to be written by [`Step::prepare`](crate::ops::Step::prepare).
+    pub fn ready_mut(&self) -> RefMut<'a, [f32]> {
+        self.memory.get_mut(self.binding.ready.expect("a step that makes its weights ready"))
     }
 
     /// Scratch; its content is whatever the last step left there.

@@ -139,7 +139,7 @@ impl Rule for LayerNorm {
             gradient: gradient(ctx.isa),
         };
         let saved = vec![STATISTICS * rows];
-        Ok(Compiled { step: Box::new(step), needs: Needs { x: true, y: false }, saved, work, notes: Vec::new() })
+        Ok(Compiled { needs: Needs { x: true, y: false }, saved, work, ..Compiled::new(Box::new(step)) })
     }
 
     fn twin(&self, t: &Twin<'_>) -> Vec<f64> {

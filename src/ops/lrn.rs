@@ -129,7 +129,7 @@ impl Rule for Lrn {
             gradient: gradient(ctx.isa),
         };
         let saved = if train { vec![ctx.batch * ctx.y.len()] } else { Vec::new() };
-        Ok(Compiled { step: Box::new(step), needs: Needs { x: true, y: false }, saved, work: 0, notes: Vec::new() })
+        Ok(Compiled { needs: Needs { x: true, y: false }, saved, ..Compiled::new(Box::new(step)) })
     }
 
     fn twin(&self, t: &Twin<'_>) -> Vec<f64> {

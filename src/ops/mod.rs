@@ -24,6 +24,7 @@ mod convolve;
 mod dense;
 mod dropout;
 mod flatten;
+mod fold;
 mod global_pool;
 mod group_norm;
 mod input;
@@ -47,6 +48,7 @@ mod slice;
 mod sliding;
 mod stochastic_depth;
 mod upsample2d;
+mod weights;
 mod zero_pad;
 
 use std::fmt;
@@ -54,6 +56,7 @@ use std::fmt;
 pub use activation::Activation;
 pub use adaptive_pool2d::AdaptivePool2D;
 pub use add::Add;
+pub(crate) use add::accumulate;
 pub use affine::Affine;
 pub use batch_norm::BatchNorm;
 pub use concat::Concat;
@@ -82,6 +85,7 @@ pub use separable::SeparableConv2D;
 pub use slice::Slice;
 pub use stochastic_depth::StochasticDepth;
 pub use upsample2d::{Upsample2D, UpsampleMethod};
+pub use weights::Weights;
 pub use zero_pad::ZeroPad;
 
 pub use crate::conv::Padding;
@@ -113,6 +117,16 @@ pub trait Rule: fmt::Debug + Send + Sync {
     /// Whether the output is the input's own memory (flatten, reshape, dropout at inference): no step is run then.
     fn is_view(&self, _mode: Mode) -> bool {
         false
+    }
+
+    /// What it can do in passing for these inputs, as it writes its output; nothing unless it says so.
+    fn fuses(&self, _x: &[Shape], _mode: Mode) -> Fuses {
+        Fuses::default()
+    }
+
+    /// The op as a line for each channel, where at inference it is one.
+    fn as_line(&self) -> Option<&dyn Line> {
+        None
     }
 
     /// The op for one batch size on one machine.
@@ -159,12 +173,45 @@ impl ParamSpec {
     }
 }
 
+/// An op that is `y = scale x + offset` for each channel at inference: batch normalisation, affine layers.
+///
+/// Behind a layer that is linear in its weights, a plan folds it into those instead of running it.
+pub trait Line {
+    /// How many parameters it has.
+    fn count(&self) -> usize;
+
+    /// `[scale, offset]` of channel `c`, from its parameters.
+    fn at(&self, w: &[&[f32]], c: usize) -> [f64; 2];
+}
+
+/// What an op can do in passing, as it writes its output.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fuses {
+    /// Take a [`Line`] behind it into its weights.
+    pub lines: bool,
+    /// Add another value of the output's shape.
+    pub residual: bool,
+    /// Apply an activation last, if [`fuses`] knows it.
+    pub activation: bool,
+}
+
+/// What a plan asks of an op in passing: `y = f(line(op(x)) + residual)`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Fusion<'a> {
+    /// Lines that are folded into the weights, the nearest first; their parameters follow the op's own in [`Io::w`].
+    pub lines: &'a [Op],
+    /// Whether the last of the inputs is added.
+    pub residual: bool,
+    /// Applied last, after the op's own activation, which is linear then.
+    pub activation: Activation,
+}
+
 /// What [`Rule::compile`] is told.
 #[derive(Debug, Clone, Copy)]
 pub struct Ctx<'a> {
     /// Samples in a batch.
     pub batch: usize,
-    /// The shapes of the inputs.
+    /// The shapes of the inputs, that of a residual last.
     pub x: &'a [Shape],
     /// The shape of the output.
     pub y: Shape,
@@ -178,6 +225,22 @@ pub struct Ctx<'a> {
     pub needs_dx: &'a [bool],
     /// The convolution algorithm to use, where the choice is not left to the engine.
     pub algorithm: Option<&'a str>,
+    /// What is done in passing.
+    pub fusion: Fusion<'a>,
+    /// Whether weights can be made ready before the run ([`Step::prepare`]), since many runs follow with the same ones.
+    pub prepare: bool,
+}
+
+impl<'a> Ctx<'a> {
+    /// The shapes of the op's own inputs, without that of a residual.
+    pub fn own(&self) -> &'a [Shape] {
+        &self.x[..self.x.len() - usize::from(self.fusion.residual)]
+    }
+
+    /// The last act of an op with this activation of its own.
+    pub fn last(&self, own: Activation) -> Activation {
+        if own == Activation::Linear { self.fusion.activation } else { own }
+    }
 }
 
 /// What [`Rule::compile`] answers.
@@ -190,8 +253,36 @@ pub struct Compiled {
     pub saved: Vec<usize>,
     /// Length of the scratch that forward or backward needs; see [`Io::work`].
     pub work: usize,
+    /// Length of the weights as [`Step::prepare`] leaves them; see [`Io::ready`].
+    pub ready: usize,
+    /// The order in which they are left, by name: steps for other batch sizes with the same name and length share them.
+    pub order: &'static str,
+    /// Whether [`Step::again`] can compute the output once more in backward, for little and with the same bits.
+    pub again: bool,
+    /// The inputs whose gradient is `dy` as backward leaves it: a plan need not ask for a copy.
+    pub hands_on: Vec<usize>,
+    /// Whether backward adds [`Io::dx_plus`] to the gradient to the first input as it writes it.
+    pub adds: bool,
     /// What was chosen and why, for the plan's report.
     pub notes: Vec<String>,
+}
+
+impl Compiled {
+    /// A step that needs nothing of the forward pass, nothing saved and no scratch.
+    pub fn new(step: Box<dyn Step>) -> Self {
+        Self {
+            step,
+            needs: Needs::default(),
+            saved: Vec::new(),
+            work: 0,
+            ready: 0,
+            order: "",
+            again: false,
+            hands_on: Vec::new(),
+            adds: false,
+            notes: Vec::new(),
+        }
+    }
 }
 
 /// What a backward pass reads of the forward pass.
@@ -205,7 +296,7 @@ pub struct Needs {
 
 /// An op that is ready to run.
 ///
-/// Neither method allocates, locks or fails; all sizes were settled by [`Rule::compile`].
+/// No method but `prepare` allocates, and none locks or fails; all sizes were settled by [`Rule::compile`].
 pub trait Step: Send + Sync {
     /// Reads `x` and `w`, writes all of `y` (and `saved`).
     fn forward(&self, io: &Io<'_>);
@@ -213,6 +304,13 @@ pub trait Step: Send + Sync {
     /// Reads `dy`, and of `x`, `y`, `saved` what it said it needs; *writes* (does not add to) all of each wanted `dx`
     /// and each `dw`. It may also change `dy`, which nobody reads afterwards.
     fn backward(&self, io: &Io<'_>);
+
+    /// Makes the weights ready in [`Io::ready`], all of it; called at inference before the first run and whenever the
+    /// weights have changed. It alone may allocate.
+    fn prepare(&self, _io: &Io<'_>) {}
+
+    /// Writes all of `y` once more, in backward, from `x`, `w` and `saved`; called where [`Compiled::again`] says so.
+    fn again(&self, _io: &Io<'_>) {}
 }
 
 /// What [`Rule::twin`] is told.

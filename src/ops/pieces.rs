@@ -1,7 +1,7 @@
 //! What the simple ops share: how their work is cut, the checks of their inputs, and the step of a view.
 
 use crate::error::{Error, Result};
-use crate::ops::{Compiled, Io, Needs, Step};
+use crate::ops::{Compiled, Io, Step};
 use crate::tensor::Shape;
 
 /// Numbers in a piece of memory-bound work: 128 KB, some 20 microseconds.
@@ -42,7 +42,7 @@ pub(crate) fn copying() -> Compiled {
 
 /// A step that needs nothing of the forward pass, nothing saved and no scratch.
 pub(crate) fn with_step(step: Box<dyn Step>) -> Compiled {
-    Compiled { step, needs: Needs::default(), saved: Vec::new(), work: 0, notes: Vec::new() }
+    Compiled::new(step)
 }
 
 struct Copying;

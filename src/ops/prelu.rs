@@ -97,13 +97,7 @@ impl Rule for PRelu {
             slopes: slopes(ctx.isa),
             add_slopes: add_slopes(ctx.isa),
         };
-        Ok(Compiled {
-            step: Box::new(step),
-            needs: Needs { x: true, y: false },
-            saved: Vec::new(),
-            work,
-            notes: Vec::new(),
-        })
+        Ok(Compiled { needs: Needs { x: true, y: false }, work, ..Compiled::new(Box::new(step)) })
     }
 
     fn twin(&self, t: &Twin<'_>) -> Vec<f64> {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::convolve::{must_fuse, params};
 use super::pair::{self, Pair};
 use super::pieces::only;
-use super::{Activation, Compiled, Conv2D, Ctx, Io, Mode, Needs, ParamSpec, Rule, Step, Twin};
+use super::{Activation, Compiled, Conv2D, Ctx, Fuses, Io, Mode, Needs, ParamSpec, Rule, Step, Twin};
 use crate::conv::{BiasGradient, Finish, Fused, Geometry, Kernel, Machine, Padding, Pass, Work, choose};
 use crate::error::{Error, Result};
 use crate::init::Init;
@@ -212,7 +212,7 @@ impl Rule for SeparableConv2D {
 
     fn compile(&self, ctx: &Ctx<'_>) -> Result<Compiled> {
         let [first, second] = self.geometries(ctx.batch, only(self.class(), ctx.x)?)?;
-        let fused = must_fuse(self.activation)?;
+        let fused = must_fuse(ctx.last(self.activation))?;
         let train = ctx.mode == Mode::Train;
         let (depthwise, mut notes) = Part::new("depthwise", &first, ctx, ctx.needs_dx.first() == Some(&true))?;
         let (pointwise, more) = Part::new("pointwise", &second, ctx, true)?;
@@ -225,7 +225,11 @@ impl Rule for SeparableConv2D {
         let step = Separable { depthwise, pointwise, columns, fused, bias: self.bias, train, between };
         let saved = if train { vec![between] } else { Vec::new() };
         let needs = Needs { x: train, y: train && fused != Fused::Linear };
-        Ok(Compiled { step: Box::new(step), needs, saved, work, notes })
+        Ok(Compiled { needs, saved, work, notes, ..Compiled::new(Box::new(step)) })
+    }
+
+    fn fuses(&self, _x: &[Shape], _mode: Mode) -> Fuses {
+        Fuses { activation: true, ..Fuses::default() }
     }
 
     fn twin(&self, t: &Twin<'_>) -> Vec<f64> {
@@ -281,11 +285,13 @@ struct Separable {
 impl Separable {
     fn both(&self, io: &Io<'_>, u: &mut [f32], scratch: &mut [f32]) {
         let (x, d, p) = (io.x(0), io.w(0), io.w(1));
-        let work = Work { inputs: [&x, &d], out: u, finish: Finish::default(), scratch };
+        let work = Work { inputs: [&x, &d], packed: &[], out: u, finish: Finish::default(), scratch };
         self.depthwise.forward.run(io.team, work);
         let bias = self.bias.then(|| io.w(2));
-        let finish = Finish { bias: bias.as_deref().unwrap_or(&[]), fused: self.fused };
-        self.pointwise.forward.run(io.team, Work { inputs: [u, &p], out: &mut io.y_mut(), finish, scratch });
+        let finish = Finish { bias: bias.as_deref().unwrap_or(&[]), residual: &[], fused: self.fused };
+        self.pointwise
+            .forward
+            .run(io.team, Work { inputs: [u, &p], packed: &[], out: &mut io.y_mut(), finish, scratch });
     }
 }
 
@@ -311,7 +317,7 @@ impl Step for Separable {
         let (x, dy, d, p, finish) = (io.x(0), io.dy(), io.w(0), io.w(1), Finish::default());
         let run = |kernel: &Option<Box<dyn Kernel>>, inputs, out: &mut [f32], scratch: &mut [f32]| {
             if let Some(kernel) = kernel {
-                kernel.run(io.team, Work { inputs, out, finish, scratch });
+                kernel.run(io.team, Work { inputs, packed: &[], out, finish, scratch });
             }
         };
         run(&self.pointwise.weights, [&u, &dy], &mut io.dw(1), scratch);

@@ -2,7 +2,8 @@
 //!
 //! A lane that several acts read gets the sum of their gradients. The first to
 //! run backward (the loss, for an output) writes the lane's gradient; each further
-//! one writes a temporary that is added to it. The order follows from the graph alone, so the bits do too.
+//! one adds to it: as it writes its own, if it can, or else by way of a temporary.
+//! The order follows from the graph alone, so the bits do too.
 
 use super::lower::{Act, Lowered};
 
@@ -11,14 +12,14 @@ use super::lower::{Act, Lowered};
 pub(super) enum Grad {
     /// The gradient of a lane.
     Lane(usize),
-    /// A temporary for one more contribution to the gradient of a lane.
-    Extra { lane: usize, index: usize },
+    /// One more contribution to the gradient of a lane.
+    Extra(usize),
 }
 
 impl Grad {
     pub fn lane(self) -> usize {
         match self {
-            Self::Lane(lane) | Self::Extra { lane, .. } => lane,
+            Self::Lane(lane) | Self::Extra(lane) => lane,
         }
     }
 }
@@ -34,8 +35,8 @@ pub(super) struct Back {
 /// The backward passes in the order in which they run. `trains[act]` tells whether an act has trainable parameters.
 pub(super) fn adjoint(lowered: &Lowered, trains: &[bool]) -> Vec<Back> {
     let wanted = wanted(lowered, trains);
-    let mut written = vec![0_usize; lowered.lanes.len()];
-    lowered.ends.iter().for_each(|end| written[end.output] = 1);
+    let mut written = vec![false; lowered.lanes.len()];
+    lowered.ends.iter().for_each(|end| written[end.output] = true);
     let mut backs = Vec::new();
     for (i, act) in lowered.acts.iter().enumerate().rev() {
         if !wanted[act.y] {
@@ -47,13 +48,12 @@ pub(super) fn adjoint(lowered: &Lowered, trains: &[bool]) -> Vec<Back> {
     backs
 }
 
-fn target(lane: usize, wanted: &[bool], written: &mut [usize]) -> Option<Grad> {
+fn target(lane: usize, wanted: &[bool], written: &mut [bool]) -> Option<Grad> {
     if !wanted[lane] {
         return None;
     }
-    let index = written[lane];
-    written[lane] += 1;
-    Some(if index == 0 { Grad::Lane(lane) } else { Grad::Extra { lane, index } })
+    let first = !std::mem::replace(&mut written[lane], true);
+    Some(if first { Grad::Lane(lane) } else { Grad::Extra(lane) })
 }
 
 // A gradient is wanted where there are trainable parameters upstream of it.

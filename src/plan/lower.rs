@@ -2,13 +2,14 @@
 //!
 //! - Nodes that no output uses are left out; the outputs are the network's own and, in training, the heads.
 //! - Views (flatten, reshape, dropout at inference) are no act: their value is their input's.
-//! - An activation that follows an op which can do it in passing is fused into it;
-//!   one that an op cannot do in passing becomes an act of its own.
+//! - What the op before can do in passing is no act of its own ([`fuse`](super::fuse)): activations, sums,
+//!   batch normalisation at inference. An activation that an op cannot do in passing becomes an act of its own.
 //! - A softmax or sigmoid at the end of an output can be left to the loss.
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Node, Value};
+use crate::graph::{Graph, Value};
 use crate::ops::{Activation, Mode, Op, fuses};
+use crate::plan::fuse::Passing;
 use crate::tensor::Shape;
 
 /// A value while the plan is made: its number of elements for one sample.
@@ -31,6 +32,16 @@ pub(super) struct Act {
     pub shape: Shape,
     /// Whether it owns the node's parameters (an activation split off does not).
     pub has_params: bool,
+    /// What it does in passing.
+    pub passing: Passing,
+}
+
+impl Act {
+    /// The nodes whose parameters it reads, in the order in which its step numbers them.
+    pub fn owners(&self) -> impl Iterator<Item = usize> {
+        let own = self.has_params.then_some(self.node);
+        own.into_iter().chain(self.passing.folded.iter().copied())
+    }
 }
 
 /// The acts in order, and the lanes between them.
@@ -91,8 +102,8 @@ pub(super) fn lower(graph: &Graph, ask: Ask) -> Result<Lowered> {
             // Other layers may read what the loss does not.
             let lane = if uses[i] == 1 { logits } else { lowered.activation(graph, Value(i), last, logits) };
             (lane, logits)
-        } else if !ask.keep && is_read_once(graph, &uses, node, ask.mode) && lowered.fuse(&node.op, x[0]) {
-            (x[0], x[0])
+        } else if let Some(lane) = (!ask.keep).then(|| lowered.fuse(graph, &uses, Value(i), &x, ask.mode)).flatten() {
+            (lane, lane)
         } else {
             let lane = lowered.push(graph, Value(i), x);
             (lane, lane)
@@ -132,7 +143,16 @@ impl Lowered {
         let shape = graph.shape(value);
         let y = self.lane(shape);
         let (op, shapes) = (Op::from(function), vec![shape]);
-        self.acts.push(Act { node: value.0, op, x: vec![x], shapes, y, shape, has_params: false });
+        self.acts.push(Act {
+            node: value.0,
+            op,
+            x: vec![x],
+            shapes,
+            y,
+            shape,
+            has_params: false,
+            passing: Passing::default(),
+        });
         y
     }
 
@@ -146,22 +166,9 @@ impl Lowered {
     fn act(&mut self, graph: &Graph, value: Value, op: Op, x: Vec<usize>) -> usize {
         let node = graph.node(value);
         let (y, shapes) = (self.lane(node.shape), graph.input_shapes(node));
-        self.acts.push(Act { node: value.0, op, x, shapes, y, shape: node.shape, has_params: true });
+        let passing = Passing::default();
+        self.acts.push(Act { node: value.0, op, x, shapes, y, shape: node.shape, has_params: true, passing });
         y
-    }
-
-    // Merges an activation into the act that makes its only input, if that act can do it in passing.
-    fn fuse(&mut self, op: &Op, x: usize) -> bool {
-        let Op::Activation(activation) = op else { return false };
-        let Some(before) = self.acts.iter_mut().find(|a| a.y == x) else { return false };
-        if before.op.activation() != Activation::Linear || !fuses(activation.function) {
-            return false;
-        }
-        match before.op.with_activation(activation.function) {
-            Some(fused) => before.op = fused,
-            None => return false,
-        }
-        true
     }
 
     fn end(&self, output: usize, weight: f32) -> End {
@@ -194,11 +201,4 @@ fn last_activation(op: &Op) -> Activation {
 
 pub(super) fn is_head(activation: Activation) -> bool {
     matches!(activation, Activation::Softmax | Activation::Sigmoid)
-}
-
-// Whether a node alone reads its first input, also where that is a view of a value.
-fn is_read_once(graph: &Graph, uses: &[usize], node: &Node, mode: Mode) -> bool {
-    let Some(at) = node.inputs.first() else { return true };
-    let before = graph.node(*at);
-    uses[at.0] == 1 && (!before.op.rule().is_view(mode) || is_read_once(graph, uses, before, mode))
 }

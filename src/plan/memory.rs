@@ -71,7 +71,7 @@ pub(super) struct Layout {
 }
 
 // A value begins at a multiple of 64 bytes, as its buffer does.
-const STEP: usize = 16;
+pub(super) const STEP: usize = 16;
 
 pub(super) fn assign(requests: &[Request]) -> Layout {
     let mut order: Vec<usize> = (0..requests.len()).collect();

@@ -1,16 +1,18 @@
 //! A plan: a graph made ready to run for one batch size on one machine.
 //!
 //! The way from a graph to a plan:
-//! 1. `lower`: which acts are run, what is fused, what is only a view;
+//! 1. `lower` and `fuse`: which acts are run, what they do in passing, what is only a view;
 //! 2. `adjoint` (training): the acts backward, and where each gradient goes;
 //! 3. [`Rule::compile`](crate::ops::Rule::compile): the algorithm and instance of each act;
 //! 4. `requests` and `memory`: how long each value lives, and where.
 //!
 //! After that a step allocates nothing, locks nothing, and cannot fail on a shape.
 //! Buffers are numbered: the weights first, then their gradients, then the
-//! shared ones, last the scratch; `Plan::buffers` gives the lengths of those.
+//! weights made ready (one buffer, which runs of the plan do not change), then
+//! the shared ones, last the scratch; `Plan::buffers` gives the lengths of those.
 
 mod adjoint;
+mod fuse;
 mod lower;
 mod memory;
 mod report;
@@ -18,12 +20,12 @@ mod requests;
 
 use crate::error::Result;
 use crate::graph::Graph;
-use crate::ops::{Binding, Compiled, Ctx, Mode, ParamSpec, Slot, Step};
+use crate::ops::{Binding, Compiled, Ctx, Fusion, Mode, ParamSpec, Slot, Step};
 use crate::simd::Isa;
 
-use adjoint::{Back, Grad};
-use lower::{Ask, End, Lowered};
-use memory::Place;
+use adjoint::Back;
+use lower::{Act, Ask, End, Lowered};
+use memory::{Layout, Place};
 use requests::{Requests, Schedule};
 
 pub use report::{Line, Report};
@@ -39,6 +41,8 @@ pub struct PlanConfig {
     pub strip_head: bool,
     /// Whether each layer's output is kept to the end, to be looked at.
     pub keep: bool,
+    /// Whether training computes cheap values once more in backward rather than keep them; the bits are the same.
+    pub recompute: bool,
     /// The instruction set.
     pub isa: Isa,
     /// Threads that will run it.
@@ -59,6 +63,7 @@ pub struct Plan {
     pub(crate) of_node: Vec<Option<Slot>>,
     buffers: Vec<usize>,
     first_buffer: usize,
+    ready: usize,
     report: Report,
     memory: PlanMemory,
 }
@@ -68,6 +73,8 @@ pub(crate) struct PlannedAct {
     pub node: usize,
     pub step: Box<dyn Step>,
     pub binding: Binding,
+    /// The order of the weights made ready, and how many they are.
+    pub ready: (&'static str, usize),
 }
 
 /// The bytes that a plan needs, by what they are for.
@@ -81,6 +88,8 @@ pub struct PlanMemory {
     pub values: usize,
     /// What is live at the fullest moment: no layout of the values could need less.
     pub values_at_peak: usize,
+    /// The weights as the kernels read them at inference, made once: a second copy of most of them.
+    pub ready: usize,
     /// Scratch that the kernels share.
     pub scratch: usize,
 }
@@ -88,7 +97,7 @@ pub struct PlanMemory {
 impl PlanMemory {
     /// All of it.
     pub fn total(&self) -> usize {
-        self.weights + self.gradients + self.values + self.scratch
+        self.weights + self.gradients + self.ready + self.values + self.scratch
     }
 }
 
@@ -106,6 +115,9 @@ pub(crate) struct PlannedEnd {
 /// One act's backward pass.
 pub(crate) struct PlannedBack {
     pub act: usize,
+    pub binding: Binding,
+    /// Acts whose output is computed once more before, with where they find and leave their values.
+    pub again: Vec<(usize, Binding)>,
     /// Additions to run afterwards: `into += from`.
     pub accumulate: Vec<(Slot, Slot)>,
 }
@@ -122,7 +134,7 @@ impl Plan {
         let trains: Vec<bool> = lowered
             .acts
             .iter()
-            .map(|a| a.has_params && params.of_node[a.node].iter().any(|p| params.specs[*p].trainable))
+            .map(|a| a.owners().flat_map(|node| &params.of_node[node]).any(|p| params.specs[*p].trainable))
             .collect();
         let backs = if mode == Mode::Train { adjoint::adjoint(&lowered, &trains) } else { Vec::new() };
         let compiled = compile_acts(graph, &lowered, &backs, &config)?;
@@ -137,6 +149,11 @@ impl Plan {
     /// The lengths of the buffers that the plan shares among its values, and the number of the first.
     pub(crate) fn buffers(&self) -> (usize, &[usize]) {
         (self.first_buffer, &self.buffers)
+    }
+
+    /// How many numbers the weights made ready are, and the number of their buffer.
+    pub(crate) fn ready(&self) -> (usize, usize) {
+        (self.first_buffer - 1, self.ready)
     }
 
     /// The bytes that a session needs to run it.
@@ -186,6 +203,12 @@ fn compile_acts(graph: &Graph, lowered: &Lowered, backs: &[Back], config: &PlanC
             threads: config.threads,
             needs_dx: &needs_dx,
             algorithm: config.algorithm.as_deref(),
+            fusion: Fusion {
+                lines: &act.passing.lines,
+                residual: act.passing.residual,
+                activation: act.passing.activation,
+            },
+            prepare: config.mode == Mode::Infer && !config.keep,
         };
         let name = &graph.nodes()[act.node].name;
         act.op.rule().compile(&ctx).map_err(|e| e.within(format_args!("layer '{name}'")))
@@ -204,10 +227,6 @@ struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    fn back_of(&self, act: usize) -> Option<usize> {
-        self.backs.iter().position(|b| b.act == act)
-    }
-
     fn finish(self) -> Plan {
         let requests = Requests::new(Schedule {
             lowered: &self.lowered,
@@ -215,45 +234,55 @@ impl Draft<'_> {
             backs: &self.backs,
             batch: self.config.batch,
             keep: self.config.keep,
+            recompute: self.config.recompute,
         });
         let layout = memory::assign(&requests.all);
-        let first_buffer = 2 * self.params.specs.len();
-        let slot = |id: usize| {
-            let Place { buffer, start } = layout.places[id];
-            Slot { buffer: first_buffer + buffer, start, len: requests.all[id].len }
-        };
-        let work_len = self.compiled.iter().map(|c| c.work).max().unwrap_or(0);
-        let scratch = first_buffer + layout.lens.len();
+        let (ready, ready_len) = self.ready();
+        let first_buffer = 2 * self.params.specs.len() + 1;
+        let places = Places { draft: &self, requests: &requests, layout: &layout, ready: &ready, first_buffer };
         let mut buffers = layout.lens.clone();
-        buffers.push(work_len);
+        buffers.push(self.compiled.iter().map(|c| c.work).max().unwrap_or(0));
 
-        let bindings: Vec<Binding> =
-            (0..self.compiled.len()).map(|i| self.binding(i, &requests, &slot, scratch)).collect();
-        let backward =
-            self.backs.iter().enumerate().map(|(j, back)| self.planned_back(j, back, &requests, &slot)).collect();
-        let report = Report::new(self.graph, &self.lowered, &self.compiled, &buffers);
-        let memory = self.memory(&buffers, memory::peak(&requests.all));
-        let lane = |lane: usize| slot(requests.lanes[lane]);
-        let kept = |lane: &Option<usize>| lane.filter(|_| self.config.keep).map(|l| slot(requests.lanes[l]));
+        let bindings: Vec<Binding> = (0..self.compiled.len()).map(|i| places.forward(i)).collect();
+        let backward = (0..self.backs.len()).map(|j| places.planned_back(j)).collect();
+        let report = Report::new(self.graph, &self.lowered, &self.compiled, &requests, &buffers);
+        let memory = self.memory(&buffers, ready_len, memory::peak(&requests.all));
+        let kept = |lane: &Option<usize>| lane.filter(|_| self.config.keep).map(|l| places.lane(l));
         let end = |end: &End| PlannedEnd {
-            logits: lane(end.logits),
-            output: lane(end.output),
-            dlogits: requests.grads[end.output].map(&slot),
+            logits: places.lane(end.logits),
+            output: places.lane(end.output),
+            dlogits: requests.losses[end.output].map(|id| places.slot(id)),
             weight: end.weight,
         };
-        let (input, ends) = (lane(0), self.lowered.ends.iter().map(end).collect());
+        let (input, ends) = (places.lane(0), self.lowered.ends.iter().map(end).collect());
         let of_node = self.lowered.of_node.iter().map(kept).collect();
         let nodes = self.lowered.acts.iter().map(|a| a.node);
         let acts = nodes
             .zip(self.compiled)
             .zip(bindings)
-            .map(|((node, compiled), binding)| PlannedAct { node, step: compiled.step, binding })
+            .map(|((node, compiled), binding)| {
+                let ready = (compiled.order, compiled.ready);
+                PlannedAct { node, step: compiled.step, binding, ready }
+            })
             .collect();
-        Plan { config: self.config, acts, backward, input, ends, of_node, buffers, first_buffer, report, memory }
+        let (config, ready) = (self.config, ready_len);
+        Plan { config, acts, backward, input, ends, of_node, buffers, first_buffer, ready, report, memory }
+    }
+
+    // Where the weights made ready of each act lie in their buffer, and how long that is.
+    fn ready(&self) -> (Vec<Slot>, usize) {
+        let (buffer, mut end) = (2 * self.params.specs.len(), 0_usize);
+        let place = |compiled: &Compiled| {
+            let slot = Slot { buffer, start: end, len: compiled.ready };
+            end += compiled.ready.next_multiple_of(memory::STEP);
+            slot
+        };
+        let slots = self.compiled.iter().map(place).collect();
+        (slots, end)
     }
 
     // `buffers` ends with the scratch.
-    fn memory(&self, buffers: &[usize], peak: usize) -> PlanMemory {
+    fn memory(&self, buffers: &[usize], ready: usize, peak: usize) -> PlanMemory {
         let bytes = |numbers: usize| numbers * size_of::<f32>();
         let scratch = buffers.last().copied().unwrap_or(0);
         let trains = self.config.mode == Mode::Train;
@@ -263,44 +292,82 @@ impl Draft<'_> {
             gradients: bytes(gradients),
             values: bytes(buffers.iter().sum::<usize>() - scratch),
             values_at_peak: bytes(peak),
+            ready: bytes(ready),
             scratch: bytes(scratch),
         }
     }
+}
 
-    fn binding(&self, i: usize, requests: &Requests, slot: &dyn Fn(usize) -> Slot, scratch: usize) -> Binding {
-        let act = &self.lowered.acts[i];
-        let own: &[usize] = if act.has_params { &self.params.of_node[act.node] } else { &[] };
-        let weight = |p: &usize| Slot::whole(*p, self.params.specs[*p].len());
+// Where everything lies.
+struct Places<'a> {
+    draft: &'a Draft<'a>,
+    requests: &'a Requests,
+    layout: &'a Layout,
+    ready: &'a [Slot],
+    first_buffer: usize,
+}
+
+impl Places<'_> {
+    fn slot(&self, id: usize) -> Slot {
+        let Place { buffer, start } = self.layout.places[id];
+        Slot { buffer: self.first_buffer + buffer, start, len: self.requests.all[id].len }
+    }
+
+    fn slots(&self, ids: &[Option<usize>]) -> Vec<Option<Slot>> {
+        ids.iter().map(|id| id.map(|id| self.slot(id))).collect()
+    }
+
+    // The value of a lane in forward.
+    fn lane(&self, lane: usize) -> Slot {
+        self.slot(self.requests.lanes[lane])
+    }
+
+    // The value of a lane in backward.
+    fn lane_again(&self, lane: usize) -> Slot {
+        self.slot(self.requests.again[lane].unwrap_or(self.requests.lanes[lane]))
+    }
+
+    fn forward(&self, i: usize) -> Binding {
+        let Draft { lowered, params, config, compiled, .. } = self.draft;
+        let act = &lowered.acts[i];
+        let own: Vec<usize> = act.owners().flat_map(|node| params.of_node[node].iter().copied()).collect();
+        let weight = |p: &usize| Slot::whole(*p, params.specs[*p].len());
         let gradient = |p: &usize| {
-            let spec = &self.params.specs[*p];
-            spec.trainable.then(|| Slot::whole(self.params.specs.len() + p, spec.len()))
-        };
-        let back = self.back_of(i);
-        let target = |k: usize, grad: &Option<Grad>, j: usize| match grad {
-            Some(Grad::Lane(lane)) => requests.grads[*lane].map(slot),
-            Some(Grad::Extra { .. }) => requests.extras[j][k].map(slot),
-            None => None,
+            let spec = &params.specs[*p];
+            spec.trainable.then(|| Slot::whole(params.specs.len() + p, spec.len()))
         };
         Binding {
-            x: act.x.iter().map(|lane| slot(requests.lanes[*lane])).collect(),
-            y: Some(slot(requests.lanes[act.y])),
-            dx: back
-                .map(|j| self.backs[j].dx.iter().enumerate().map(|(k, g)| target(k, g, j)).collect())
-                .unwrap_or_default(),
-            dy: requests.grads[act.y].map(slot),
+            x: act.x.iter().map(|lane| self.lane(*lane)).collect(),
+            y: Some(self.lane(act.y)),
             w: own.iter().map(weight).collect(),
-            dw: if self.config.mode == Mode::Train { own.iter().map(gradient).collect() } else { Vec::new() },
-            saved: requests.saved[i].iter().map(|id| slot(*id)).collect(),
-            work: Some(Slot::whole(scratch, self.compiled[i].work)),
+            dw: if config.mode == Mode::Train { own.iter().map(gradient).collect() } else { Vec::new() },
+            saved: self.requests.saved[i].iter().map(|id| self.slot(*id)).collect(),
+            work: Some(Slot::whole(self.first_buffer + self.layout.lens.len(), compiled[i].work)),
+            ready: Some(self.ready[i]),
+            ..Binding::default()
         }
     }
 
-    fn planned_back(&self, j: usize, back: &Back, requests: &Requests, slot: &dyn Fn(usize) -> Slot) -> PlannedBack {
-        let sum = |(k, grad): (usize, &Option<Grad>)| {
-            let from = requests.extras[j][k]?;
-            let into = requests.grads[grad.as_ref()?.lane()]?;
-            Some((slot(into), slot(from)))
+    fn planned_back(&self, j: usize) -> PlannedBack {
+        let (act, grads) = (self.draft.backs[j].act, &self.requests.grads[j]);
+        let Act { x, y, .. } = &self.draft.lowered.acts[act];
+        let binding = Binding {
+            x: x.iter().map(|lane| self.lane_again(*lane)).collect(),
+            y: Some(self.lane_again(*y)),
+            dx: self.slots(&grads.dx),
+            dx_plus: grads.plus.map(|id| self.slot(id)),
+            dy: grads.dy.map(|id| self.slot(id)),
+            ..self.forward(act)
         };
-        PlannedBack { act: back.act, accumulate: back.dx.iter().enumerate().filter_map(sum).collect() }
+        let again = |act: &usize| {
+            let y = self.lane_again(self.draft.lowered.acts[*act].y);
+            (*act, Binding { y: Some(y), ..self.forward(*act) })
+        };
+        PlannedBack {
+            act,
+            binding,
+            again: grads.again.iter().map(again).collect(),
+            accumulate: grads.sums.iter().map(|(into, from)| (self.slot(*into), self.slot(*from))).collect(),
+        }
     }
 }

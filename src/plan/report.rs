@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::lower::Lowered;
+use super::requests::Requests;
 use crate::graph::Graph;
 use crate::ops::Compiled;
 
@@ -27,11 +28,23 @@ pub struct Line {
 }
 
 impl Report {
-    pub(super) fn new(graph: &Graph, lowered: &Lowered, compiled: &[Compiled], buffers: &[usize]) -> Self {
-        let line = |(act, compiled): (&super::lower::Act, &Compiled)| Line {
-            layer: graph.nodes()[act.node].name.clone(),
-            class: act.op.rule().class(),
-            notes: compiled.notes.clone(),
+    pub(super) fn new(
+        graph: &Graph,
+        lowered: &Lowered,
+        compiled: &[Compiled],
+        requests: &Requests,
+        buffers: &[usize],
+    ) -> Self {
+        let line = |(act, compiled): (&super::lower::Act, &Compiled)| {
+            let again = requests.again[act.y].map(|id| {
+                let bytes = requests.all[id].len * size_of::<f32>();
+                format!("its {:.1} MB are computed once more in backward, not kept", bytes as f64 / 1e6)
+            });
+            Line {
+                layer: graph.nodes()[act.node].name.clone(),
+                class: act.op.rule().class(),
+                notes: act.passing.notes.iter().chain(&compiled.notes).cloned().chain(again).collect(),
+            }
         };
         let lines = lowered.acts.iter().zip(compiled).map(line).collect();
         Self { lines, bytes: buffers.iter().sum::<usize>() * size_of::<f32>() }

@@ -181,6 +181,8 @@ impl<'a> Fit<'a> {
         if let (true, Some(checkpoints)) = (self.resume, &self.checkpoints) {
             trainer.load_checkpoint(&checkpoints.path, self.data)?;
         }
+        // The trainer has the weights now, and need not copy them to change them.
+        model.release();
         let result = self.epochs(&mut trainer);
         trainer.store(model);
         result?;

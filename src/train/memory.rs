@@ -1,11 +1,13 @@
 //! How much memory a network takes, in training and in use, before any of it is asked for.
 //!
 //! ```text
-//! training:   weights (the model's and the session's) + gradients + states of the optimiser
-//!             + values (outputs kept for backward, their gradients) + scratch
-//! inference:  weights (the model's and the session's) + values + scratch
+//! training:   weights + gradients + states of the optimiser + values (outputs kept for backward, their gradients)
+//!             + scratch
+//! inference:  weights + weights as the kernels read them + values + scratch
 //! ```
 //!
+//! A model and its session share the weights; a model that is kept beside a trainer has them a second time, which
+//! [`Fit`](crate::train::Fit) avoids. A validation in the middle of training adds the weights as the kernels read them.
 //! The program itself and a batch being read come on top: some 20 MB.
 
 use crate::error::Result;
@@ -19,12 +21,12 @@ use crate::train::{Loss, Optimizer};
 /// Bytes of a network at work, by what they are for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MemoryUse {
-    /// The weights as the model holds them.
-    pub model: usize,
-    /// The weights as the session holds them.
+    /// The weights, which model and session share.
     pub weights: usize,
     /// The gradients of the weights.
     pub gradients: usize,
+    /// The weights as the kernels read them at inference.
+    pub ready: usize,
     /// What the optimiser keeps from step to step.
     pub optimizer: usize,
     /// The layers' outputs, what they keep for backward, and the gradients of the outputs.
@@ -36,12 +38,12 @@ pub struct MemoryUse {
 impl MemoryUse {
     /// All of it.
     pub fn total(&self) -> usize {
-        self.model + self.weights + self.gradients + self.optimizer + self.values + self.scratch
+        self.weights + self.ready + self.gradients + self.optimizer + self.values + self.scratch
     }
 
     fn new(plan: PlanMemory, states: usize) -> Self {
-        let PlanMemory { weights, gradients, values, scratch, .. } = plan;
-        Self { model: weights, weights, gradients, optimizer: states * gradients, values, scratch }
+        let PlanMemory { weights, gradients, ready, values, scratch, .. } = plan;
+        Self { weights, ready, gradients, optimizer: states * gradients, values, scratch }
     }
 }
 
@@ -75,6 +77,6 @@ fn plan(graph: &Graph, mode: Mode, batch: usize, machine: &Machine) -> Result<Pl
     let threads = if machine.threads == 0 { available() } else { machine.threads };
     let strip_head = mode == Mode::Train && crate::train::evaluate::takes_logits(&Loss::default());
     let (isa, algorithm) = (machine.isa, machine.algorithm.clone());
-    let config = PlanConfig { batch, mode, strip_head, keep: false, isa, threads, algorithm };
+    let config = PlanConfig { batch, mode, strip_head, keep: false, recompute: true, isa, threads, algorithm };
     Ok(Plan::compile(graph, config)?.memory())
 }

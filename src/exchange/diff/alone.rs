@@ -132,7 +132,7 @@ pub(super) fn act(model: &Model, node: usize, role: Role) -> Act {
     let own = format!("{name}/");
     let params = model.params().iter().filter_map(|p| {
         let short = p.name.strip_prefix(&own)?;
-        Some((short.to_string(), p.dims.clone(), p.data.clone()))
+        Some((short.to_string(), p.dims.clone(), p.data.to_vec()))
     });
     Act { layer: name.clone(), role, op: op.clone(), params: params.collect() }
 }

@@ -91,7 +91,7 @@ fn set(model: &mut Model, name: &str, (dims, data): Tensor, stored: Option<&Stor
     if flip && name.ends_with("/kernel") && param.dims.len() > 2 {
         turn(&param.dims, &mut data);
     }
-    param.data = data;
+    param.data = data.into();
     Ok(())
 }
 

@@ -49,7 +49,7 @@ pub fn prelu(node: &Node, op: &PRelu, x: Shape) -> Exported {
 pub fn rescaling(model: &Model, node: &Node, op: &Affine) -> Exported {
     let values = |name: &str| {
         let name = format!("{}/{name}", node.name);
-        model.params().iter().find(|p| p.name == name).map(|p| json!(p.data)).unwrap_or_default()
+        model.params().iter().find(|p| p.name == name).map(|p| json!(p.data.to_vec())).unwrap_or_default()
     };
     let scale = if op.scale { values("gamma") } else { json!(1.0) };
     let offset = if op.bias { values("beta") } else { json!(0.0) };

@@ -29,7 +29,7 @@ pub fn fill(model: &mut Model, store: Store<'_>) -> Result<()> {
     let mut filled: BTreeMap<String, Vec<f32>> = filled.into_iter().collect();
     for param in model.params_mut() {
         if let Some(data) = filled.remove(&param.name) {
-            param.data = data;
+            param.data = data.into();
         }
     }
     Ok(())

@@ -57,7 +57,7 @@ fn weights(model: &Model, layers: &[Exported]) -> Result<Vec<u8>> {
         let vars = root.group(&format!("{path}/vars"))?;
         vars.text("name", &layer.name);
         for (i, weight) in layer.weights.iter().enumerate() {
-            vars.tensor(&i.to_string(), &weight.dims, param(model, &weight.param)?.data.clone())?;
+            vars.tensor(&i.to_string(), &weight.dims, param(model, &weight.param)?.data.to_vec())?;
         }
     }
     root.to_file()
@@ -78,7 +78,7 @@ fn whole(model: &Model, layers: &[Exported]) -> Result<Vec<u8>> {
         let inner = group.group(&layer.name)?;
         inner.texts("weight_names", &layer.weights.iter().map(|w| w.param.clone()).collect::<Vec<_>>());
         for weight in &layer.weights {
-            inner.tensor(&weight.param, &weight.dims, param(model, &weight.param)?.data.clone())?;
+            inner.tensor(&weight.param, &weight.dims, param(model, &weight.param)?.data.to_vec())?;
         }
     }
     root.to_file()

@@ -243,7 +243,7 @@ impl Importer {
         for param in model.params_mut() {
             let layer = param.name.rsplit_once('/').map_or(param.name.as_str(), |(layer, _)| layer);
             let weights = self.weights.get_mut(layer).filter(|weights| !weights.is_empty());
-            param.data = weights.map(|weights| weights.remove(0)).unwrap_or_default();
+            param.data = weights.map(|weights| weights.remove(0)).unwrap_or_default().into();
             if param.data.len() != param.dims.iter().product::<usize>() {
                 let message = format!("{} has {} numbers for {:?}", param.name, param.data.len(), param.dims);
                 return Err(Error::shape(message));

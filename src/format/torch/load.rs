@@ -7,6 +7,7 @@ use super::{Named, family, short};
 use crate::error::{Error, ErrorKind, Result, nearest};
 use crate::graph::Graph;
 use crate::model::Model;
+use crate::ops::Weights;
 
 // What wrappers put in front of every name.
 const PREFIXES: [&str; 5] = ["module.", "_orig_mod.", "model.", "net.", "backbone."];
@@ -60,7 +61,7 @@ pub fn load_into(model: &mut Model, tensors: &[Named]) -> Result<Loaded> {
         data.push(taken.map_err(|e| e.within(format_args!("parameter {}", slot.name)))?);
     }
     for (param, data) in model.params_mut().iter_mut().zip(data) {
-        param.data = data.unwrap_or_else(|| std::mem::take(&mut param.data));
+        param.data = data.map_or_else(|| std::mem::take(&mut param.data), Weights::from);
     }
     Ok(Loaded { matched, unused })
 }

@@ -48,7 +48,7 @@ impl Rule for Adadelta {
         positive("epsilon", self.epsilon)
     }
 
-    fn update(&self, run: Run, at: At, arrays: Arrays<'_>) {
+    fn update(&self, run: Run<'_>, at: At, arrays: Arrays<'_>) {
         let c = Constants { lr: at.learning_rate, decay: self.decay(at), rest: rest(self.rho), epsilon: self.epsilon };
         let step = step(run.isa);
         arrays.each(run.team, &|a| step(&c, a));

@@ -52,7 +52,7 @@ impl Rule for Adagrad {
         positive("epsilon", self.epsilon)
     }
 
-    fn update(&self, run: Run, at: At, arrays: Arrays<'_>) {
+    fn update(&self, run: Run<'_>, at: At, arrays: Arrays<'_>) {
         let c = Constants { lr: at.learning_rate, decay: self.decay(at), epsilon: self.epsilon };
         let step = step(run.isa);
         arrays.each(run.team, &|a| step(&c, a));

@@ -94,7 +94,7 @@ impl Rule for Adam {
         positive("epsilon", self.epsilon)
     }
 
-    fn update(&self, run: Run, at: At, arrays: Arrays<'_>) {
+    fn update(&self, run: Run<'_>, at: At, arrays: Arrays<'_>) {
         let correction = (1.0 - power(self.beta_2, at.step)).sqrt() / (1.0 - power(self.beta_1, at.step));
         let c = Constants {
             lr: (f64::from(at.learning_rate) * correction) as f32,
@@ -120,7 +120,7 @@ impl Rule for AdamW {
         Adam::from(*self).validate()
     }
 
-    fn update(&self, run: Run, at: At, arrays: Arrays<'_>) {
+    fn update(&self, run: Run<'_>, at: At, arrays: Arrays<'_>) {
         Adam::from(*self).update(run, at, arrays);
     }
 }

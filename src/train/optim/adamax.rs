@@ -51,7 +51,7 @@ impl Rule for Adamax {
         positive("epsilon", self.epsilon)
     }
 
-    fn update(&self, run: Run, at: At, arrays: Arrays<'_>) {
+    fn update(&self, run: Run<'_>, at: At, arrays: Arrays<'_>) {
         let correction = 1.0 / (1.0 - power(self.beta_1, at.step));
         let c = Constants {
             lr: (f64::from(at.learning_rate) * correction) as f32,

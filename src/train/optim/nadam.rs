@@ -53,7 +53,7 @@ impl Rule for Nadam {
         positive("epsilon", self.epsilon)
     }
 
-    fn update(&self, run: Run, at: At, arrays: Arrays<'_>) {
+    fn update(&self, run: Run<'_>, at: At, arrays: Arrays<'_>) {
         let (t, beta) = (at.step, f64::from(self.beta_1));
         let u = |t: u64| beta * (1.0 - 0.5 * warm(t));
         let product = |t: u64| power(self.beta_1, t) * PRODUCTS[t.min(SETTLED as u64 - 1) as usize];

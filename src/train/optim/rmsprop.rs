@@ -60,7 +60,7 @@ impl Rule for Rmsprop {
         positive("epsilon", self.epsilon)
     }
 
-    fn update(&self, run: Run, at: At, arrays: Arrays<'_>) {
+    fn update(&self, run: Run<'_>, at: At, arrays: Arrays<'_>) {
         let c = Constants {
             lr: at.learning_rate,
             decay: self.decay(at),

@@ -49,7 +49,7 @@ impl Rule for Sgd {
         momentum_in_range(self.momentum)
     }
 
-    fn update(&self, run: Run, at: At, arrays: Arrays<'_>) {
+    fn update(&self, run: Run<'_>, at: At, arrays: Arrays<'_>) {
         let c =
             Constants { lr: at.learning_rate, decay: self.decay(at), momentum: self.momentum, nesterov: self.nesterov };
         let step = if self.momentum > 0.0 { with_momentum(run.isa) } else { plain(run.isa) };

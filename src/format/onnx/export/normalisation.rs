@@ -92,7 +92,7 @@ impl Exporter<'_> {
         let x = self.arrange(x, &axes.iter().map(std::slice::from_ref).collect::<Vec<_>>());
         let dims = &x.dims[x.dims.len() - op.axes..].to_vec();
         let len = dims.iter().product();
-        let data = self.param("gamma").map_or_else(|_| vec![1.0; len], |p| p.data.clone());
+        let data = self.param("gamma").map_or_else(|_| vec![1.0; len], |p| p.data.to_vec());
         let gamma = self.floats("gamma", dims, &data);
         let beta = match op.center {
             true => Some(self.floats("beta", dims, &self.param("beta")?.data)),

@@ -1,11 +1,11 @@
-//! One vector register of f32, as the tile needs it.
+//! One vector register of f32, as tiles and transforms need it.
 //!
 //! Arrays under `#[target_feature]` make the same instructions only as long as the compiler unrolls a tile whole; at
 //! 14 rows by 2 vectors of 16 lanes it gave up (2 to 4 GFLOP/s instead of over 100). A register type is one value to
 //! it, so the tile stays small. Calls are sound only inside an instance of `stamp!` for the instruction set.
 
 /// A vector register.
-pub(super) trait Vector: Copy {
+pub(crate) trait Vector: Copy {
     /// The same number in every lane.
     fn splat(x: f32) -> Self;
 
@@ -21,11 +21,32 @@ pub(super) trait Vector: Copy {
     /// All of them lie in one slice that is lent to the caller alone.
     unsafe fn write(self, to: *mut f32);
 
+    /// Reads the first `len` numbers; the other lanes are zero.
+    ///
+    /// # Safety
+    /// All of them lie in one slice, and they are at most as many as there are lanes.
+    unsafe fn read_first(from: *const f32, len: usize) -> Self;
+
+    /// Writes the first `len` lanes.
+    ///
+    /// # Safety
+    /// All of them lie in one slice that is lent to the caller alone, and they are at most as many as there are lanes.
+    unsafe fn write_first(self, to: *mut f32, len: usize);
+
+    /// Asks for a cache line ahead of its use; any address will do.
+    fn prefetch(from: *const f32);
+
     /// `self * b + c`, rounded once where the instruction set can.
     fn mul_add(self, b: Self, c: Self) -> Self;
 
     /// `self + b`.
     fn add(self, b: Self) -> Self;
+
+    /// `self - b`.
+    fn sub(self, b: Self) -> Self;
+
+    /// `self * b`.
+    fn mul(self, b: Self) -> Self;
 
     /// The larger; `b` if either is NaN or both are zero.
     fn max(self, b: Self) -> Self;
@@ -35,10 +56,10 @@ pub(super) trait Vector: Copy {
 }
 
 /// Finds the register type for the constants that `stamp!` hands to a body.
-pub(super) struct Lanes<const FMA: bool, const LANES: usize>;
+pub(crate) struct Lanes<const FMA: bool, const LANES: usize>;
 
 /// See [`Lanes`].
-pub(super) trait Register {
+pub(crate) trait Register {
     /// The register type.
     type Vector: Vector;
 }
@@ -50,7 +71,7 @@ mod x86 {
     use super::{Lanes, Register, Vector};
 
     macro_rules! vector {
-        ($type:ty, $set:ident, $load:ident, $store:ident, $add:ident, $max:ident, $min:ident, $mul_add:expr) => {
+        ($type:ty, $set:ident, $load:ident, $store:ident, $load_first:ident, $store_first:ident, $add:ident, $sub:ident, $mul:ident, $max:ident, $min:ident, $mul_add:expr) => {
             // SAFETY, for each block: the lanes' instruction set is that of the `stamp!` instance that this is
             // inlined into, which is handed out only where the CPU has it; pointers are the caller's promise.
             impl Vector for $type {
@@ -70,6 +91,21 @@ mod x86 {
                     unsafe { $store(to, self) }
                 }
                 #[inline(always)]
+                unsafe fn read_first(from: *const f32, len: usize) -> Self {
+                    // SAFETY: as above.
+                    unsafe { $load_first(from, len) }
+                }
+                #[inline(always)]
+                unsafe fn write_first(self, to: *mut f32, len: usize) {
+                    // SAFETY: as above.
+                    unsafe { $store_first(self, to, len) }
+                }
+                #[inline(always)]
+                fn prefetch(from: *const f32) {
+                    // SAFETY: SSE is part of the base of x86-64, and a prefetch of any address is allowed.
+                    unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
+                }
+                #[inline(always)]
                 fn mul_add(self, b: Self, c: Self) -> Self {
                     // SAFETY: as above.
                     unsafe { $mul_add(self, b, c) }
@@ -78,6 +114,16 @@ mod x86 {
                 fn add(self, b: Self) -> Self {
                     // SAFETY: as above.
                     unsafe { $add(self, b) }
+                }
+                #[inline(always)]
+                fn sub(self, b: Self) -> Self {
+                    // SAFETY: as above.
+                    unsafe { $sub(self, b) }
+                }
+                #[inline(always)]
+                fn mul(self, b: Self) -> Self {
+                    // SAFETY: as above.
+                    unsafe { $mul(self, b) }
                 }
                 #[inline(always)]
                 fn max(self, b: Self) -> Self {
@@ -98,7 +144,11 @@ mod x86 {
         _mm512_set1_ps,
         _mm512_loadu_ps,
         _mm512_storeu_ps,
+        load_first_512,
+        store_first_512,
         _mm512_add_ps,
+        _mm512_sub_ps,
+        _mm512_mul_ps,
         _mm512_max_ps,
         _mm512_min_ps,
         _mm512_fmadd_ps
@@ -108,12 +158,83 @@ mod x86 {
         _mm256_set1_ps,
         _mm256_loadu_ps,
         _mm256_storeu_ps,
+        load_first_256,
+        store_first_256,
         _mm256_add_ps,
+        _mm256_sub_ps,
+        _mm256_mul_ps,
         _mm256_max_ps,
         _mm256_min_ps,
         _mm256_fmadd_ps
     );
-    vector!(__m128, _mm_set1_ps, _mm_loadu_ps, _mm_storeu_ps, _mm_add_ps, _mm_max_ps, _mm_min_ps, baseline_mul_add);
+    vector!(
+        __m128,
+        _mm_set1_ps,
+        _mm_loadu_ps,
+        _mm_storeu_ps,
+        load_first_128,
+        store_first_128,
+        _mm_add_ps,
+        _mm_sub_ps,
+        _mm_mul_ps,
+        _mm_max_ps,
+        _mm_min_ps,
+        baseline_mul_add
+    );
+
+    // What follows is called only from the blocks above, whose reasons hold here too: the instance's instruction set, and
+    // the caller's promise that `len` numbers, at most a vector, may be read or written. Masked lanes touch no memory.
+
+    #[inline(always)]
+    unsafe fn load_first_512(from: *const f32, len: usize) -> __m512 {
+        // SAFETY: as above.
+        unsafe { _mm512_maskz_loadu_ps(((1_u32 << len) - 1) as __mmask16, from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first_512(x: __m512, to: *mut f32, len: usize) {
+        // SAFETY: as above.
+        unsafe { _mm512_mask_storeu_ps(to, ((1_u32 << len) - 1) as __mmask16, x) }
+    }
+
+    // All bits set in the first `len` lanes.
+    #[inline(always)]
+    unsafe fn mask_256(len: usize) -> __m256i {
+        // SAFETY: as above.
+        unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(len as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first_256(from: *const f32, len: usize) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_maskload_ps(from, mask_256(len)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first_256(x: __m256, to: *mut f32, len: usize) {
+        // SAFETY: as above.
+        unsafe { _mm256_maskstore_ps(to, mask_256(len), x) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first_128(from: *const f32, len: usize) -> __m128 {
+        let mut padded = [0.0; 4];
+        // SAFETY: as above.
+        unsafe {
+            std::ptr::copy_nonoverlapping(from, padded.as_mut_ptr(), len);
+            _mm_loadu_ps(padded.as_ptr())
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first_128(x: __m128, to: *mut f32, len: usize) {
+        let mut whole = [0.0; 4];
+        // SAFETY: as above.
+        unsafe {
+            _mm_storeu_ps(whole.as_mut_ptr(), x);
+            std::ptr::copy_nonoverlapping(whole.as_ptr(), to, len);
+        }
+    }
 
     #[inline(always)]
     unsafe fn baseline_mul_add(a: __m128, b: __m128, c: __m128) -> __m128 {
@@ -166,12 +287,34 @@ mod arrays {
             unsafe { to.cast::<Self>().write(self) }
         }
         #[inline(always)]
+        unsafe fn read_first(from: *const f32, len: usize) -> Self {
+            let mut padded = [0.0; 4];
+            // SAFETY: the caller's promise.
+            unsafe { std::ptr::copy_nonoverlapping(from, padded.as_mut_ptr(), len) };
+            padded
+        }
+        #[inline(always)]
+        unsafe fn write_first(self, to: *mut f32, len: usize) {
+            // SAFETY: the caller's promise.
+            unsafe { std::ptr::copy_nonoverlapping(self.as_ptr(), to, len) };
+        }
+        #[inline(always)]
+        fn prefetch(_: *const f32) {}
+        #[inline(always)]
         fn mul_add(self, b: Self, c: Self) -> Self {
             std::array::from_fn(|l| mul_add::<FUSED>(self[l], b[l], c[l]))
         }
         #[inline(always)]
         fn add(self, b: Self) -> Self {
             zip(self, b, |a, b| a + b)
+        }
+        #[inline(always)]
+        fn sub(self, b: Self) -> Self {
+            zip(self, b, |a, b| a - b)
+        }
+        #[inline(always)]
+        fn mul(self, b: Self) -> Self {
+            zip(self, b, |a, b| a * b)
         }
         #[inline(always)]
         fn max(self, b: Self) -> Self {

@@ -1,0 +1,240 @@
+//! A 1x1 convolution and a dense layer: a matrix product of pixels and channels.
+//!
+//! ```text
+//! y[p, oc] = sum over ic of  x[p, ic] w[ic, oc]        p runs over all pixels of all images
+//! dx[p, ic] = sum over oc of  dy[p, oc] w[ic, oc]
+//! ```
+//!
+//! Where there are many pixels, blocks of them are the pieces, and each goes through all panels of channels. Where there
+//! are few, as in the last layers of a network and for single images, the weights are most of what is read: then panels
+//! are pieces too, so that each weight is read about once, and a second round puts the panels side by side.
+
+use super::cover::Cover;
+use super::direct::{Column, columns};
+use super::join::Panels;
+use super::tile::{Job, Row, Terms};
+use super::{Finish, Geometry, Kernel, Machine, Pass, Work};
+use crate::parallel::Team;
+use crate::simd::Isa;
+
+// Numbers of a block of pixels, which stay in the second-level cache while all panels go over it.
+const BLOCK: usize = 64 << 10;
+// Rows of the tallest register tile, the unit of blocks.
+const TILE: usize = 14;
+// Pixels of a block at most, where blocks are pieces; and where panels are, for which few blocks are best.
+const ROWS: usize = 8 * TILE;
+const TALL: usize = 16 * TILE;
+// Pieces at least, where there is work for them.
+const PIECES: usize = 16;
+// Multiply-adds of a piece at least: some microseconds.
+const PIECE: usize = 256 << 10;
+// Weights that any cache holds beside the pixels: they may be read again for each block.
+const WEIGHTS: usize = 64 << 10;
+// Weights that are made ready at a time.
+const PACKED: usize = 4 << 20;
+
+pub(super) fn accept(g: &Geometry, pass: Pass, machine: Machine) -> Result<Box<dyn Kernel>, String> {
+    let simple = |axis: &super::Axis| axis.kernel == 1 && axis.stride == 1 && axis.before == 0 && axis.after == 0;
+    if !simple(&g.h) || !simple(&g.w) || g.groups > 1 {
+        return Err("it needs kernels of 1x1, stride 1, no padding and one group".into());
+    }
+    if pass == Pass::BackwardWeights {
+        return Err("its weights' gradient is that of the direct algorithm".into());
+    }
+    Ok(Box::new(Pointwise::new(g, pass, machine)?))
+}
+
+/// See the head of this file.
+struct Pointwise {
+    pass: Pass,
+    isa: Isa,
+    /// Channels of the source and of the output.
+    source: usize,
+    output: usize,
+    pixels: usize,
+    columns: Vec<Column>,
+    width: usize,
+    /// Pixels of a block; whether panels are pieces too.
+    rows: usize,
+    spread: bool,
+    /// Where the sums of each panel and block start, if so.
+    cuts: Vec<usize>,
+    /// For a whole block and for the last one: its pixels, for panels of one vector and of two.
+    covers: [[Cover; 2]; 2],
+    terms: Terms,
+    /// Panels whose weights are made ready at a time.
+    batch: usize,
+}
+
+impl Pointwise {
+    fn new(g: &Geometry, pass: Pass, machine: Machine) -> Result<Self, String> {
+        let isa = machine.isa;
+        let (source, output) = if pass == Pass::Forward { (g.ic, g.oc) } else { (g.oc, g.ic) };
+        let pixels = g.n * g.h.output * g.w.output;
+        let columns = columns(1, source, output, isa);
+        let width = columns.iter().map(|c| c.kind.vectors()).max().unwrap_or(1) * isa.lanes();
+        let tiles = |rows: usize| (rows / TILE).max(1) * TILE;
+        let useful = (pixels * source * output / PIECE).clamp(1, PIECES);
+        let spread = pixels < PIECES * TILE * 2 && source * output > WEIGHTS && output > width;
+        let rows = if spread {
+            tiles(BLOCK * 4 / source).min(TALL).min(pixels)
+        } else {
+            tiles(BLOCK / source).min(ROWS).min(pixels.div_ceil(useful).next_multiple_of(TILE)).min(pixels)
+        };
+        let place = |at: usize| u32::try_from(at).map_err(|_| "a block has more than 2^32 numbers".to_string());
+        let step = if spread { width } else { output };
+        let row = |p: usize| Ok(Row { a: place(p * source)?, out: place(p * step)? });
+        let all = (0..rows).map(row).collect::<Result<Vec<_>, String>>()?;
+        let last = (pixels - 1) % rows + 1;
+        let covers = [rows, last].map(|rows| [1, 2].map(|vectors| Cover::new(vectors, &all[..rows], isa)));
+        let terms = Terms::new((0..place(source)?).collect());
+        let batch = (PACKED / (source * width)).clamp(1, columns.len());
+        let blocks = (0..pixels).step_by(rows);
+        let starts = (0..columns.len()).flat_map(|j| blocks.clone().map(move |p| (j * pixels + p) * width));
+        let cuts = starts.chain([columns.len() * pixels * width]).collect();
+        Ok(Self { pass, isa, source, output, pixels, columns, width, rows, spread, cuts, covers, terms, batch })
+    }
+
+    fn panel_len(&self) -> usize {
+        self.source * self.width
+    }
+
+    fn blocks(&self) -> usize {
+        self.pixels.div_ceil(self.rows)
+    }
+
+    // Where panels are pieces: the sums of one panel, and those of all pieces of a batch.
+    fn sums_len(&self) -> usize {
+        if self.spread { self.pixels * self.width } else { 0 }
+    }
+
+    fn pack_panels(&self, team: Team, w: &[f32], columns: &[Column], packed: &mut [f32]) {
+        team.chunks(&mut packed[..columns.len() * self.panel_len()], self.panel_len(), |i, panel| {
+            let column = &columns[i];
+            for (c, row) in panel.chunks_exact_mut(self.width).enumerate() {
+                let (row, rest) = row.split_at_mut(column.width);
+                rest.fill(0.0);
+                match self.pass {
+                    Pass::Forward => row.copy_from_slice(&w[c * self.output + column.to..][..column.width]),
+                    _ => {
+                        let from = w[column.to * self.source + c..].iter().step_by(self.source);
+                        row.iter_mut().zip(from).for_each(|(to, w)| *to = *w);
+                    }
+                }
+            }
+        });
+    }
+
+    // A panel's products with a block of pixels, written from `out[shift]` on.
+    fn multiply(&self, block: usize, column: &Column, [x, b]: [&[f32]; 2], out: Out<'_>) {
+        let vectors = column.kind.vectors();
+        let last = block + 1 == self.blocks();
+        for (tile, rows) in &self.covers[usize::from(last)][vectors - 1].parts {
+            tile(&mut Job {
+                a: x,
+                a_shift: block * self.rows * self.source,
+                rows,
+                live: rows.len(),
+                terms: &self.terms,
+                count: self.source,
+                b,
+                b_step: self.width,
+                out: &mut *out.out,
+                out_shift: out.shift,
+                width: out.width,
+                accumulate: false,
+                bias: out.finish.bias,
+                residual: out.finish.residual,
+                fused: out.finish.fused,
+            });
+        }
+    }
+
+    // Blocks of pixels as pieces; each writes its own pixels.
+    fn by_blocks(&self, team: Team, x: &[f32], packed: Packed<'_>, finish: Finish<'_>, y: &mut [f32]) {
+        let len = self.rows * self.output;
+        team.chunks(&mut y[..self.pixels * self.output], len, |i, y| {
+            let finish = finish.part(i * len, y.len());
+            for (j, (column, b)) in packed.columns.iter().zip(packed.panels.chunks(self.panel_len())).enumerate() {
+                let bias = finish.bias.get((packed.first + j) * self.width..).unwrap_or(&[]);
+                let finish = Finish { bias, ..finish };
+                self.multiply(i, column, [x, b], Out { out: &mut *y, shift: column.to, width: column.width, finish });
+            }
+        });
+    }
+
+    // Blocks and panels as pieces, each with sums of its own, panel by panel; then these side by side.
+    fn by_panels(&self, team: Team, x: &[f32], packed: Packed<'_>, sums: &mut [f32]) {
+        let cuts = &self.cuts[..=packed.columns.len() * self.blocks()];
+        team.cuts_with((sums, cuts), (&mut [0.0_f32; 0], 0), |i, sums, _| {
+            let (column, block) = (&packed.columns[i / self.blocks()], i % self.blocks());
+            let b = &packed.panels[i / self.blocks() * self.panel_len()..][..self.panel_len()];
+            let width = column.kind.vectors() * self.isa.lanes();
+            self.multiply(block, column, [x, b], Out { out: sums, shift: 0, width, finish: Finish::default() });
+        });
+    }
+}
+
+/// Where a panel's products go.
+struct Out<'a> {
+    out: &'a mut [f32],
+    shift: usize,
+    width: usize,
+    finish: Finish<'a>,
+}
+
+/// Panels whose weights are ready, and which panel the first is.
+#[derive(Clone, Copy)]
+struct Packed<'a> {
+    first: usize,
+    columns: &'a [Column],
+    panels: &'a [f32],
+}
+
+impl Kernel for Pointwise {
+    fn work(&self) -> usize {
+        self.work_packed() + self.batch * self.panel_len()
+    }
+
+    fn work_packed(&self) -> usize {
+        self.columns.len() * (self.width + self.sums_len())
+    }
+
+    fn packed(&self) -> usize {
+        self.columns.len() * self.panel_len()
+    }
+
+    fn pack(&self, team: Team, w: &[f32], packed: &mut [f32]) {
+        self.pack_panels(team, w, &self.columns, packed);
+    }
+
+    fn run(&self, team: Team, work: Work<'_>) {
+        let Work { inputs: [x, w], packed, out: y, finish, scratch } = work;
+        let (bias, scratch) = scratch.split_at_mut(self.columns.len() * self.width);
+        let (sums, panels) = scratch.split_at_mut(self.columns.len() * self.sums_len());
+        if !finish.bias.is_empty() {
+            bias.fill(0.0);
+            for (column, to) in self.columns.iter().zip(bias.chunks_exact_mut(self.width)) {
+                to[..column.width].copy_from_slice(&finish.bias[column.to..][..column.width]);
+            }
+        }
+        let finish = Finish { bias: if finish.bias.is_empty() { &[] } else { bias }, ..finish };
+        let mut step = |packed: Packed<'_>| {
+            if self.spread {
+                self.by_panels(team, x, packed, sums);
+                let Self { isa, width, pixels, output, .. } = *self;
+                let Packed { first, columns, .. } = packed;
+                Panels { isa, sums: &*sums, first, columns, width, pixels, output }.join(team, finish, y);
+            } else {
+                self.by_blocks(team, x, packed, finish, y);
+            }
+        };
+        if !packed.is_empty() {
+            return step(Packed { first: 0, columns: &self.columns, panels: packed });
+        }
+        for (i, columns) in self.columns.chunks(self.batch).enumerate() {
+            self.pack_panels(team, w, columns, panels);
+            step(Packed { first: i * self.batch, columns, panels });
+        }
+    }
+}
