@@ -82,10 +82,9 @@ impl FieldSteps {
     /// The steps as a page of text.
     pub fn text(&self) -> String {
         let [h, w] = self.image;
-        let mut lines = vec![
-            format!("Receptive field of {} in {}, on an image of {h}x{w}", self.layer, self.network),
-            String::new(),
-        ];
+        let title = format!("Receptive field of {} in {}, on an image of {h}x{w}", self.layer, self.network);
+        let mut lines = wrapped(&title, 4);
+        lines.push(String::new());
         lines.push("  r = r + (k - 1) d j   one value sees k values, d apart, each j inputs further".into());
         lines.push("  j = j s               inputs between two neighbours; s is the stride".into());
         lines.extend([String::new(), format!("{:<22}  {:<28}  {}", "input", "r = 1", "j = 1")]);

@@ -5,6 +5,8 @@ use crate::conv::Axis;
 
 /// Columns of a page.
 pub(super) const WIDTH: usize = 80;
+// Wrapped lines may still be indented.
+const WRAPPED: usize = WIDTH - 2;
 
 /// A number with at most four digits after the point; very large and very small ones with a power of ten.
 pub(super) fn num(v: f64) -> String {
@@ -79,13 +81,13 @@ pub(super) fn sign(text: &str, rows: usize) -> Block {
     (0..rows).map(|i| if i == rows / 2 { text.to_string() } else { String::new() }).collect()
 }
 
-/// Words in lines of at most [`WIDTH`], the following ones indented by `indent`.
+/// Words in lines that fit a page even when they are indented, the following ones indented by `indent`.
 pub(super) fn wrapped(text: &str, indent: usize) -> Block {
     let mut lines = Block::new();
     let lead = text.chars().take_while(|c| *c == ' ').count();
     let (mut line, mut empty) = (" ".repeat(lead), true);
     for word in text.trim_start().split(' ') {
-        if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+        if !empty && line.chars().count() + 1 + word.chars().count() > WRAPPED {
             lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
             empty = true;
         }
