@@ -57,7 +57,7 @@ impl Backward {
             let name = if channels == 1 { format!("({i}, {j})") } else { format!("({i}, {j}, {k})") };
             format!("output {name} sends back dy = {}", show(self.dy.at(i, j, k)))
         });
-        let others = self.formulas.iter().cloned().chain([verdict.into()]).collect();
+        let others = self.formulas.iter().map(|f| f.replace("    =", " =")).chain([verdict.into()]).collect();
         let foot = [vec![step], others];
         let subtitle = format!("L = sum of dy y = {}, so that dy is the gradient to y", show(self.loss));
         let description = format!("{} gradients of {}. {verdict}.", self.gradients.len(), self.layer);

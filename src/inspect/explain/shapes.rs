@@ -135,7 +135,8 @@ impl Shapes {
         let output = Shape::new(&[axes[0].output, axes[1].output, channels])?;
         let [kh, kw] = window.kernel;
         let mut title = format!("{kh}x{kw} window");
-        for (name, [a, b]) in [("stride", window.stride), ("dilation", window.dilation)] {
+        let steps = [("stride", window.stride), ("dilation", window.dilation)];
+        for (name, [a, b]) in steps.into_iter().filter(|(name, pair)| *name == "stride" || *pair != [1, 1]) {
             title += &if a == b { format!(", {name} {a}") } else { format!(", {name} {a} and {b}") };
         }
         let padding = window.padding.to_string();
