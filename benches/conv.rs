@@ -10,6 +10,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use striate::conv::{BiasGradient, Finish, Fused, Geometry, Kernel, Machine, Pass, Work, choose};
+use striate::lab::Speed;
 use striate::parallel::Pool;
 use striate::simd::Isa;
 
@@ -27,7 +28,7 @@ struct Setting {
 
 fn main() -> Outcome<()> {
     let setting = setting(std::env::args().skip(1))?;
-    let peak = peak(setting.isa) * setting.threads as f64;
+    let peak = Speed::measure(&Pool::new(setting.threads)?, setting.isa).peak;
     println!("{} threads, {}, peak {peak:.0} GFLOP/s", setting.threads, setting.isa);
     for g in &setting.shapes {
         println!("{g}");
@@ -136,54 +137,4 @@ fn numbers(len: usize) -> &'static mut [f32] {
     let all = (0..len + 16).map(|i| (i % 17) as f32 / 16.0 - 0.5).collect::<Vec<f32>>().leak();
     let start = all.as_ptr().align_offset(64).min(16);
     &mut all[start..start + len]
-}
-
-/// GFLOP/s of fused multiply-adds on registers alone, one thread, the best of many short runs.
-fn peak(isa: Isa) -> f64 {
-    const TURNS: usize = 20_000;
-    let run: fn(usize) -> f32 = match isa.to_string().as_str() {
-        #[cfg(target_arch = "x86_64")]
-        "avx512" => |turns| {
-            #[target_feature(enable = "avx512f,fma")]
-            fn instance(turns: usize) -> f32 {
-                spin::<true, 16>(turns)
-            }
-            // SAFETY: an `Isa` of this name exists only where the CPU has it.
-            unsafe { instance(turns) }
-        },
-        #[cfg(target_arch = "x86_64")]
-        "avx2" => |turns| {
-            #[target_feature(enable = "avx2,fma")]
-            fn instance(turns: usize) -> f32 {
-                spin::<true, 8>(turns)
-            }
-            // SAFETY: an `Isa` of this name exists only where the CPU has it.
-            unsafe { instance(turns) }
-        },
-        "neon" => spin::<true, 4>,
-        _ => spin::<false, 4>,
-    };
-    let best = (0..200).map(|_| {
-        let start = Instant::now();
-        black_box(run(black_box(TURNS)));
-        start.elapsed().as_secs_f64()
-    });
-    let lanes = isa.lanes();
-    (2 * CHAINS * lanes * TURNS) as f64 / best.fold(f64::MAX, f64::min) / 1e9
-}
-
-const CHAINS: usize = 10;
-
-#[inline(always)]
-fn spin<const FMA: bool, const LANES: usize>(turns: usize) -> f32 {
-    let mut sums = [[1.0_f32; LANES]; CHAINS];
-    let (a, b) = (black_box([0.999_f32; LANES]), black_box([0.001_f32; LANES]));
-    for _ in 0..turns {
-        for sum in &mut sums {
-            for l in 0..LANES {
-                sum[l] = if FMA { sum[l].mul_add(a[l], b[l]) } else { sum[l] * a[l] + b[l] };
-            }
-        }
-    }
-    sums.as_flattened().iter().sum()
 }

@@ -1,7 +1,7 @@
 //! The training step of the zoo's networks: median time, and where it goes.
 //!
-//! `cargo bench --bench step -- [NETWORK] [BATCH] [THREADS]`; it prints one JSON line with the median, as the peers'
-//! scripts do, and a table of the layers on standard error.
+//! `cargo bench --bench step -- [NETWORK] [BATCH] [THREADS] [keep]`; it prints one JSON line with the median, as the
+//! peers' scripts do, and a table of the layers on standard error. With `keep` nothing is computed twice.
 
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,7 @@ fn main() -> striate::Result<()> {
     let labels: Vec<u32> = (0..batch).map(|_| rng.below(10)).collect();
     let mut trainer = Trainer::new(&model, config, machine)?;
     drop(model);
+    trainer.session().recompute(args.get(3).is_none_or(|a| a != "keep"));
     let mut times = Vec::new();
     let start = Instant::now();
     while start.elapsed() < WARM + MEASURE {

@@ -72,6 +72,7 @@ pub mod gemm;
 mod graph;
 pub mod init;
 pub mod inspect;
+pub mod lab;
 mod model;
 pub mod ops;
 pub mod parallel;

@@ -283,9 +283,65 @@ fn take_all<B>(
     Ok(ControlFlow::Continue(()))
 }
 
+/// Works on items on a thread of its own, in order, while this one makes the next.
+///
+/// `make` takes an empty buffer from the [`Belt`], fills it and puts it back; `take` gets the full ones.
+///
+/// # Errors
+/// The thread cannot be started, or `take` panics.
+pub fn behind<B: Send, R>(
+    buffers: [B; 2],
+    mut take: impl FnMut(&mut B) + Send,
+    make: impl FnOnce(&Belt<B>) -> R,
+) -> Result<R> {
+    let (full_in, full) = sync_channel::<B>(2);
+    let (empty_in, empty) = sync_channel::<B>(2);
+    for buffer in buffers {
+        // There is room for both, and the other end is held here.
+        let _ = empty_in.send(buffer);
+    }
+    let taker = move || {
+        for mut buffer in full {
+            take(&mut buffer);
+            // Nobody wants the buffer once the last item is made.
+            let _ = empty_in.send(buffer);
+        }
+    };
+    std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().name("striate-behind".into());
+        let taker = builder
+            .spawn_scoped(scope, taker)
+            .map_err(|e| Error::new(ErrorKind::Io, format!("cannot start a thread: {e}")))?;
+        let belt = Belt { full: full_in, empty };
+        let made = make(&belt);
+        // The taker ends when no more items can come.
+        drop(belt);
+        taker.join().map_err(|panic| panicked(panic.as_ref())).map(|()| made)
+    })
+}
+
+/// Buffers on their way to the thread of [`behind`] and back.
+pub struct Belt<B> {
+    full: SyncSender<B>,
+    empty: Receiver<B>,
+}
+
+impl<B> Belt<B> {
+    /// An empty buffer, as soon as there is one; none if the other thread failed.
+    pub fn empty(&self) -> Option<B> {
+        self.empty.recv().ok()
+    }
+
+    /// Passes a full buffer on.
+    pub fn pass(&self, buffer: B) {
+        // If the other thread failed, `behind` says so.
+        let _ = self.full.send(buffer);
+    }
+}
+
 fn panicked(panic: &(dyn Any + Send)) -> Error {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    Error::new(ErrorKind::Stopped, format!("the thread that prepares data failed: {}", text.unwrap_or("no message")))
+    Error::new(ErrorKind::Stopped, format!("a helping thread failed: {}", text.unwrap_or("no message")))
 }
 
 /// A slice whose disjoint ranges are handed to different threads.
@@ -419,6 +475,27 @@ mod tests {
         assert_eq!(count_to(9, 2, panics), (vec![0, 1, 2], true));
         let e = ahead([0, 0], 0..9, same, |_| Err(Error::argument("no step"))).unwrap_err();
         assert_eq!(e.message(), "no step");
+    }
+
+    #[test]
+    fn items_are_taken_behind_in_order_and_a_panic_is_an_error() {
+        let run = |bad: usize| {
+            let mut seen = Vec::new();
+            let outcome = behind(
+                [0, 0],
+                |item: &mut usize| {
+                    assert!(*item != bad, "item {item} is lost");
+                    seen.push(*item);
+                },
+                |belt| (0..100).map_while(|i| belt.empty().map(|_| belt.pass(i))).count(),
+            );
+            (outcome, seen)
+        };
+        let (made, seen) = run(usize::MAX);
+        assert_eq!((made.unwrap(), seen), (100, (0..100).collect()));
+        let (made, seen) = run(7);
+        assert!(made.unwrap_err().message().contains("item 7 is lost"));
+        assert_eq!(seen, (0..7).collect::<Vec<_>>());
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl Session {
     }
 
     /// Whether training computes cheap values (the outputs of batch normalisations) once more in backward rather than
-    /// keep them: less memory, some more time, the same bits. Without this call it does.
+    /// keep them, where that takes less memory: some more time, the same bits. Without this call it does.
     pub fn recompute(&mut self, recompute: bool) {
         self.recompute = recompute;
         self.plans.clear();

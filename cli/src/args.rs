@@ -1,10 +1,15 @@
 //! The arguments of every command, with the help that teaches them.
 
 pub mod explain;
+mod look;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+pub use look::{
+    AttributeArgs, Blank, DeconvnetArgs, FeaturesArgs, FiltersArgs, InvertArgs, LookArgs, MaximiseArgs, UnitArgs,
+};
 
 const EXAMPLES: &str = "\
 Start here:
@@ -36,10 +41,29 @@ pub enum Command {
     Summary(SummaryArgs),
     /// Prove each operation of a model: outputs by the plain formula, gradients by finite differences
     Check(CheckArgs),
+    /// Time every convolution algorithm on your layers, beside what this machine allows
+    Bench(BenchArgs),
+    /// Show what is run for a network on this machine: algorithms, fusions, memory, and the least time it can take
+    Plan(PlanArgs),
     /// Turn a model into another file format, and check that it still computes the same
     Convert(ConvertArgs),
     /// Compare two models: the first layer that deviates, how much, and why
     Diff(DiffArgs),
+    /// Show the feature maps of each layer for an image, or what two line filters see in images
+    Features(FeaturesArgs),
+    /// Show the kernels of a layer, and what they were before training
+    Filters(FiltersArgs),
+    /// Take one unit apart: what it sees, its products, its sum, and the gradient that flows back
+    Unit(UnitArgs),
+    /// Show which pixels an answer rests on, and whether to believe that
+    Attribute(AttributeArgs),
+    /// Show what in an image drives the strongest channels of a layer
+    Deconvnet(DeconvnetArgs),
+    /// Restore an image from what each layer keeps of it
+    Invert(InvertArgs),
+    /// Make the image that a class or a channel answers to most
+    #[command(alias = "maximize")]
+    Maximise(MaximiseArgs),
     /// Show the mathematics of a layer step by step, on small numbers
     Explain(explain::ExplainArgs),
     /// Show famous mistakes at work: what the loss says, and what a check says
@@ -164,7 +188,7 @@ pub struct TrainArgs {
 }
 
 /// What a model file may need to be told.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct NetworkArgs {
     /// The network of a file that holds weights alone (.pth, .safetensors, .weights.h5, .npz): a name from `striate
     /// models`, or a TOML file
@@ -411,6 +435,85 @@ pub struct CheckArgs {
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  striate bench n8 h56 w56 ic64 oc64 k3 psame      one layer: 8 images of 56x56, 64 to 64 channels, a 3x3 kernel
+  striate bench resnet-18 --batch 8 --pass forward every different convolution of a network
+  striate bench shapes.txt --json                  a file with a geometry on each line
+  striate bench n1 h28 w28 ic1 oc32 k5 --draw moves.svg   what moves between memory, caches and registers
+
+A geometry: n (batch), h, w, ic, oc, k (kernel), s (stride), p (padding: same, valid, full, or top,bottom,left,right),
+d (dilation), g (groups); k3 is k3x3.";
+
+#[derive(Debug, Args)]
+#[command(after_help = BENCH_EXAMPLES)]
+pub struct BenchArgs {
+    /// Geometries, networks (a name from `striate models`, a TOML file, a model file), or .txt files of geometries
+    #[arg(required = true, value_name = "GEOMETRY|NETWORK|FILE.txt")]
+    pub what: Vec<String>,
+    /// Samples in a batch [default: what the geometry says; 1 for a network]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub batch: Option<u16>,
+    /// Only this pass: forward, backward_input or backward_weights; may be given several times
+    #[arg(long, value_name = "PASS", value_parser = crate::bench::pass)]
+    pub pass: Vec<striate::conv::Pass>,
+    /// Only this algorithm, and the engine's choice
+    #[arg(long, value_name = "NAME")]
+    pub algorithm: Option<String>,
+    /// The instruction set: avx512, avx2, neon or baseline [default: the best of this CPU]
+    #[arg(long, value_name = "NAME")]
+    pub isa: Option<String>,
+    /// Seconds to time each algorithm
+    #[arg(long, value_name = "SECONDS", default_value = "0.2", value_parser = seconds)]
+    pub seconds: f64,
+    /// Draw what the algorithm moves, as SVG or PNG by the file's ending
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    pub draw: Option<PathBuf>,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("give seconds, from 0 to 3600".into()),
+    }
+}
+
+const PLAN_EXAMPLES: &str = "\
+Examples:
+  striate plan resnet-50                   what a prediction of one image runs
+  striate plan keras-mnist --train --time  a training step, and how close it comes to the least time
+  striate plan net.toml --batch 8 --json   a network of your own, for a script";
+
+#[derive(Debug, Args)]
+#[command(after_help = PLAN_EXAMPLES)]
+pub struct PlanArgs {
+    /// A name from `striate models`, a TOML file, a model file or a run folder
+    pub model: String,
+    /// Samples in a batch [default: 1; with --train that of the network's settings]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub batch: Option<u16>,
+    /// Plan a training step instead of a prediction
+    #[arg(long)]
+    pub train: bool,
+    /// Run it, and show the time of each act beside its floor
+    #[arg(long)]
+    pub time: bool,
+    /// Print the plan as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    #[command(flatten)]
+    pub size: SizeArgs,
     #[command(flatten)]
     pub machine: MachineArgs,
 }

@@ -5,20 +5,29 @@
 //! remedy and an exit code.
 
 mod args;
+mod attribute;
+mod bench;
 mod cache;
 mod check;
 mod completions;
 mod convert;
+mod deconvnet;
 mod diff;
 mod download;
 mod evaluate;
 mod explain;
+mod features;
 mod fetch;
+mod filters;
 mod input;
+mod invert;
 mod job;
 mod list;
+mod look;
+mod maximise;
 mod museum;
 mod out;
+mod plan;
 mod predict;
 mod progress;
 mod run_folder;
@@ -26,6 +35,7 @@ mod sample;
 mod stop;
 mod summary;
 mod train;
+mod unit;
 
 use std::process::ExitCode;
 
@@ -56,8 +66,17 @@ fn run(command: &Command) -> striate::Result<ExitCode> {
         Command::Predict(args) => predict::run(args),
         Command::Summary(args) => summary::run(args),
         Command::Check(args) => check::run(args),
+        Command::Bench(args) => bench::run(args),
+        Command::Plan(args) => plan::run(args),
         Command::Convert(args) => convert::run(args),
         Command::Diff(args) => return diff::run(args),
+        Command::Features(args) => features::run(args),
+        Command::Filters(args) => filters::run(args),
+        Command::Unit(args) => unit::run(args),
+        Command::Attribute(args) => attribute::run(args),
+        Command::Deconvnet(args) => deconvnet::run(args),
+        Command::Invert(args) => invert::run(args),
+        Command::Maximise(args) => maximise::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Museum(args) => museum::run(args),
         Command::Fetch(args) => fetch::run(args),

@@ -5,6 +5,9 @@
 //! ```
 //!
 //! Both in one pass over `dy`. The pixels are cut into chunks of a fixed size; the chunks' sums are added in order.
+//!
+//! A vector holds channels of one pixel; up to four of them keep their sums in registers. Where the channels do not fill
+//! the last vector it overlaps the one before, is read before that one is written, and gives the same numbers again.
 
 use super::Fused;
 use crate::parallel::Team;
@@ -63,7 +66,6 @@ stamp! {
 
 #[inline(always)]
 fn chunk_body<const FMA: bool, const LANES: usize>(dy: &mut [f32], y: &[f32], sums: &mut [f32], fused: Fused) {
-    sums.fill(0.0);
     match fused {
         Fused::Linear => add_columns(dy, sums),
         Fused::Relu => mask(dy, y, sums, |dy, y| Fused::Relu.gradient(dy, y)),
@@ -74,6 +76,40 @@ fn chunk_body<const FMA: bool, const LANES: usize>(dy: &mut [f32], y: &[f32], su
 
 #[inline(always)]
 fn add_columns(dy: &[f32], sums: &mut [f32]) {
+    match sums.len() {
+        4 => totals::<4, 1>(dy, sums),
+        5..8 => totals::<4, 2>(dy, sums),
+        8 => totals::<8, 1>(dy, sums),
+        9..16 => totals::<8, 2>(dy, sums),
+        16 => totals::<16, 1>(dy, sums),
+        17..33 => totals::<16, 2>(dy, sums),
+        33..49 => totals::<16, 3>(dy, sums),
+        49..65 => totals::<16, 4>(dy, sums),
+        _ => totals_in_memory(dy, sums),
+    }
+}
+
+#[inline(always)]
+fn totals<const B: usize, const N: usize>(dy: &[f32], sums: &mut [f32]) {
+    let channels = sums.len();
+    let starts: [usize; N] = std::array::from_fn(|i| (i * B).min(channels - B));
+    let mut total = [[0.0; B]; N];
+    for pixel in dy.chunks_exact(channels) {
+        for i in 0..N {
+            let dy = load::<B>(pixel, starts[i]);
+            for l in 0..B {
+                total[i][l] += dy[l];
+            }
+        }
+    }
+    for (start, total) in starts.iter().zip(&total) {
+        sums[*start..][..B].copy_from_slice(total);
+    }
+}
+
+#[inline(always)]
+fn totals_in_memory(dy: &[f32], sums: &mut [f32]) {
+    sums.fill(0.0);
     for pixel in dy.chunks_exact(sums.len()) {
         sums.iter_mut().zip(pixel).for_each(|(sum, dy)| *sum += dy);
     }
@@ -81,19 +117,94 @@ fn add_columns(dy: &[f32], sums: &mut [f32]) {
 
 #[inline(always)]
 fn mask(dy: &mut [f32], y: &[f32], sums: &mut [f32], gradient: impl Fn(f32, f32) -> f32) {
+    match sums.len() {
+        ..4 => columns(dy, y, sums, gradient),
+        4 => vectors::<4, 1>(dy, y, sums, gradient),
+        5..8 => vectors::<4, 2>(dy, y, sums, gradient),
+        8 => vectors::<8, 1>(dy, y, sums, gradient),
+        9..16 => vectors::<8, 2>(dy, y, sums, gradient),
+        16 => vectors::<16, 1>(dy, y, sums, gradient),
+        17..33 => vectors::<16, 2>(dy, y, sums, gradient),
+        33..49 => vectors::<16, 3>(dy, y, sums, gradient),
+        49..65 => vectors::<16, 4>(dy, y, sums, gradient),
+        _ => columns(dy, y, sums, gradient),
+    }
+}
+
+// Pixels of `N` vectors of `B` channels, of which the last may overlap the one before.
+#[inline(always)]
+fn vectors<const B: usize, const N: usize>(
+    dy: &mut [f32],
+    y: &[f32],
+    sums: &mut [f32],
+    gradient: impl Fn(f32, f32) -> f32,
+) {
     let channels = sums.len();
-    for (pixel, y) in dy.chunks_exact_mut(channels).zip(y.chunks_exact(channels)) {
-        for ((dy, y), sum) in pixel.iter_mut().zip(y).zip(&mut *sums) {
+    let starts: [usize; N] = std::array::from_fn(|i| (i * B).min(channels - B));
+    let mut total = [[0.0; B]; N];
+    for (dy, y) in dy.chunks_exact_mut(channels).zip(y.chunks_exact(channels)) {
+        let mut new = [[0.0; B]; N];
+        for i in 0..N {
+            let (dy, y) = (load::<B>(dy, starts[i]), load::<B>(y, starts[i]));
+            for l in 0..B {
+                new[i][l] = gradient(dy[l], y[l]);
+            }
+        }
+        for i in 0..N {
+            dy[starts[i]..][..B].copy_from_slice(&new[i]);
+            for l in 0..B {
+                total[i][l] += new[i][l];
+            }
+        }
+    }
+    for (start, total) in starts.iter().zip(&total) {
+        sums[*start..][..B].copy_from_slice(total);
+    }
+}
+
+// Pixels of any number of channels; their sums are in memory.
+#[inline(always)]
+fn columns(dy: &mut [f32], y: &[f32], sums: &mut [f32], gradient: impl Fn(f32, f32) -> f32) {
+    let channels = sums.len();
+    sums.fill(0.0);
+    for (dy, y) in dy.chunks_exact_mut(channels).zip(y.chunks_exact(channels)) {
+        for ((dy, y), sum) in dy.iter_mut().zip(y).zip(&mut *sums) {
             *dy = gradient(*dy, *y);
             *sum += *dy;
         }
     }
 }
 
+#[inline(always)]
+fn load<const B: usize>(x: &[f32], at: usize) -> [f32; B] {
+    let mut v = [0.0; B];
+    v.copy_from_slice(&x[at..at + B]);
+    v
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::parallel::Pool;
+
+    #[test]
+    fn any_number_of_channels_is_summed_pixel_by_pixel() {
+        for channels in (1..70).chain([100, 128, 131]) {
+            let numbers =
+                |shift: usize| (0..channels * 9).map(|i| ((i * 7 + shift) % 23) as f32 - 11.0).collect::<Vec<_>>();
+            let (dy, y) = (numbers(3), numbers(0));
+            for fused in [Fused::Linear, Fused::Relu, Fused::Relu6, Fused::LeakyRelu(0.3)] {
+                let plan = BiasGradient::new(dy.len(), channels, fused, Isa::best());
+                let (mut got, mut db, mut scratch) =
+                    (dy.clone(), vec![f32::NAN; channels], vec![f32::NAN; plan.work()]);
+                plan.run(Team::solo(), &mut got, &y, &mut db, &mut scratch);
+                let want: Vec<f32> = dy.iter().zip(&y).map(|(dy, y)| fused.gradient(*dy, *y)).collect();
+                assert_eq!(got, want, "{fused:?}, {channels} channels");
+                let sum = |c: usize| want.iter().skip(c).step_by(channels).fold(0.0, |sum, dy| sum + dy);
+                assert_eq!(db, (0..channels).map(sum).collect::<Vec<f32>>(), "{fused:?}, {channels} channels");
+            }
+        }
+    }
 
     #[test]
     fn same_bits_on_all_isas_and_threads() {

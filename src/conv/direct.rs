@@ -21,7 +21,7 @@
 use super::gradient::Gradient;
 use super::join::Panels;
 use super::sweep::{Piece, Setup, Sweep};
-use super::tile::{Job, Kind};
+use super::tile::{Ahead, Job, Kind};
 use super::{Finish, Geometry, Kernel, Machine, Pass, Work};
 use crate::parallel::Team;
 use crate::simd::Isa;
@@ -201,6 +201,7 @@ impl Swept {
                 bias: to.finish.bias,
                 residual: to.finish.residual,
                 fused: to.finish.fused,
+                ahead: Ahead::default(),
             });
         }
     }

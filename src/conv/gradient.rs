@@ -9,7 +9,7 @@
 
 use super::direct::Column;
 use super::sweep::{Piece, Setup, Sweep};
-use super::tile::{Job, Kind, Row, Rows, Terms, TileFn};
+use super::tile::{Ahead, Job, Kind, Row, Rows, Terms, TileFn};
 use super::{Fused, Geometry, Kernel, Machine, Pass, Work};
 use crate::parallel::Team;
 use crate::simd::Isa;
@@ -40,7 +40,7 @@ pub(super) struct Gradient {
     /// Where each chunk (group, block of rows) of the groups' `dw` starts.
     cuts: Vec<usize>,
     len: usize,
-    lanes: usize,
+    isa: Isa,
     padded: usize,
 }
 
@@ -64,8 +64,8 @@ impl Gradient {
         let in_place = columns.len() == 1 && columns[0].width == columns[0].kind.vectors() * isa.lanes();
         let padded = if in_place { 0 } else { longest * 2 * isa.lanes() };
         let columns = columns.into_iter().map(|c| (c.kind.function(isa), c)).map(|(f, c)| (c, f)).collect();
-        let (threads, oc, lanes) = (machine.threads, g.oc, isa.lanes());
-        Ok(Self { threads, oc, sweep, pieces, terms: pixels, tables, columns, share, groups, cuts, len, lanes, padded })
+        let (threads, oc) = (machine.threads, g.oc);
+        Ok(Self { threads, oc, sweep, pieces, terms: pixels, tables, columns, share, groups, cuts, len, isa, padded })
     }
 
     // One chunk: the sum over a group's pieces for a block of rows.
@@ -75,9 +75,15 @@ impl Gradient {
         let pieces = self.pieces.chunks(self.share).nth(group).unwrap_or_default();
         for (i, piece) in pieces.iter().enumerate() {
             let source = self.sweep.source(*piece, x, strip);
+            let (next, mut asked) = (self.next(pieces.get(i + 1), x), 0);
             let dy = &dy[self.sweep.pixel(*piece) * self.oc..][..self.sweep.pixels(*piece) * self.oc];
             for (column, tile) in &self.columns {
                 let (b, b_step) = self.operand(column, dy, padded);
+                // All columns' tiles together ask for the whole of it.
+                let turns = rows.len().div_ceil(column.kind.height(self.isa)) * self.sweep.pixels(*piece);
+                let step = next.len().div_ceil((turns * self.columns.len()).max(1));
+                let ahead = Ahead { numbers: next.get(asked..).unwrap_or(&[]), step };
+                asked += turns * step;
                 tile(&mut Job {
                     a: source,
                     a_shift: column.from,
@@ -94,15 +100,21 @@ impl Gradient {
                     bias: &[],
                     residual: &[],
                     fused: Fused::Linear,
+                    ahead,
                 });
             }
         }
     }
 
+    // What the next piece reads in place: tiles stride through it, so it is asked for while this one is worked on.
+    fn next<'a>(&self, next: Option<&Piece>, x: &'a [f32]) -> &'a [f32] {
+        next.filter(|_| self.sweep.in_place()).map_or(&[], |piece| self.sweep.rows_of(*piece, x))
+    }
+
     // The columns of dy that a tile reads: in place if they are all, or else copied side by side, padded with zeros
     // where the tile is wider. The copy is read by all rows, and columns far apart crowd a few sets of the cache.
     fn operand<'a>(&self, column: &Column, dy: &'a [f32], padded: &'a mut [f32]) -> (&'a [f32], usize) {
-        let columns = column.kind.vectors() * self.lanes;
+        let columns = column.kind.vectors() * self.isa.lanes();
         if self.padded == 0 {
             return (dy, self.oc);
         }

@@ -14,7 +14,7 @@
 
 use std::ops::Range;
 
-use super::tile::{Fused, Job, Kind, Row, Rows, Terms, TileFn};
+use super::tile::{Ahead, Fused, Job, Kind, Row, Rows, Terms, TileFn};
 use super::{Geometry, Kernel, Machine, Pass, Work};
 use crate::parallel::Team;
 use crate::simd::{Isa, stamp};
@@ -131,6 +131,7 @@ impl Narrow {
                     bias: &[],
                     residual: &[],
                     fused: Fused::Linear,
+                    ahead: Ahead::default(),
                 });
             }
         }

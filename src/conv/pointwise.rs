@@ -12,7 +12,7 @@
 use super::cover::Cover;
 use super::direct::{Column, columns};
 use super::join::Panels;
-use super::tile::{Job, Row, Terms};
+use super::tile::{Ahead, Job, Row, Terms};
 use super::{Finish, Geometry, Kernel, Machine, Pass, Work};
 use crate::parallel::Team;
 use crate::simd::Isa;
@@ -146,6 +146,7 @@ impl Pointwise {
                 bias: out.finish.bias,
                 residual: out.finish.residual,
                 fused: out.finish.fused,
+                ahead: out.ahead,
             });
         }
     }
@@ -158,7 +159,16 @@ impl Pointwise {
             for (j, (column, b)) in packed.columns.iter().zip(packed.panels.chunks(self.panel_len())).enumerate() {
                 let bias = finish.bias.get((packed.first + j) * self.width..).unwrap_or(&[]);
                 let finish = Finish { bias, ..finish };
-                self.multiply(i, column, [x, b], Out { out: &mut *y, shift: column.to, width: column.width, finish });
+                // The first panel meets the pixels in memory, a tile ahead; the others in a cache.
+                let from = (i * self.rows + TILE) * self.source;
+                let ahead =
+                    if j > 0 { Ahead::default() } else { Ahead { numbers: x.get(from..).unwrap_or(&[]), step: TILE } };
+                self.multiply(
+                    i,
+                    column,
+                    [x, b],
+                    Out { out: &mut *y, shift: column.to, width: column.width, finish, ahead },
+                );
             }
         });
     }
@@ -170,7 +180,12 @@ impl Pointwise {
             let (column, block) = (&packed.columns[i / self.blocks()], i % self.blocks());
             let b = &packed.panels[i / self.blocks() * self.panel_len()..][..self.panel_len()];
             let width = column.kind.vectors() * self.isa.lanes();
-            self.multiply(block, column, [x, b], Out { out: sums, shift: 0, width, finish: Finish::default() });
+            self.multiply(
+                block,
+                column,
+                [x, b],
+                Out { out: sums, shift: 0, width, finish: Finish::default(), ahead: Ahead::default() },
+            );
         });
     }
 }
@@ -181,6 +196,7 @@ struct Out<'a> {
     shift: usize,
     width: usize,
     finish: Finish<'a>,
+    ahead: Ahead<'a>,
 }
 
 /// Panels whose weights are ready, and which panel the first is.

@@ -361,6 +361,16 @@ impl Sweep {
         &src[piece.image * image..][..piece.images * image]
     }
 
+    /// About what a piece reads in place (forward sweeps alone): the rows of its block.
+    pub fn rows_of<'a>(&self, piece: Piece, src: &'a [f32]) -> &'a [f32] {
+        let [height, width, channels] = self.src;
+        let (rows, step) = (&self.blocks[piece.block].rows, self.phases[0].lines[0].step);
+        let row = width * channels;
+        let start = (piece.image * height + (rows.start * step).min(height)) * row;
+        let end = ((piece.image + piece.images - 1) * height + (rows.end * step).min(height)) * row;
+        src.get(start..end).unwrap_or(&[])
+    }
+
     /// Copies what a piece reads, with the padding written out.
     pub fn fill_strip(&self, piece: Piece, src: &[f32], strip: &mut [f32]) {
         let image = self.src.iter().product::<usize>();

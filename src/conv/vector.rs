@@ -33,6 +33,26 @@ pub(crate) trait Vector: Copy {
     /// All of them lie in one slice that is lent to the caller alone, and they are at most as many as there are lanes.
     unsafe fn write_first(self, to: *mut f32, len: usize);
 
+    /// Reads `live` numbers; a whole vector where `WHOLE` says so, which spares the mask.
+    ///
+    /// # Safety
+    /// As for [`Vector::read`] or [`Vector::read_first`].
+    #[inline(always)]
+    unsafe fn read_live<const WHOLE: bool>(from: *const f32, live: usize) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { if WHOLE { Self::read(from) } else { Self::read_first(from, live) } }
+    }
+
+    /// Writes `live` lanes; the whole vector where `WHOLE` says so.
+    ///
+    /// # Safety
+    /// As for [`Vector::write`] or [`Vector::write_first`].
+    #[inline(always)]
+    unsafe fn write_live<const WHOLE: bool>(self, to: *mut f32, live: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { if WHOLE { self.write(to) } else { self.write_first(to, live) } }
+    }
+
     /// Asks for a cache line ahead of its use; any address will do.
     fn prefetch(from: *const f32);
 

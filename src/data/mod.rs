@@ -21,7 +21,7 @@ mod image;
 mod loader;
 pub mod mnist;
 mod preprocess;
-mod resize;
+pub(crate) mod resize;
 mod set;
 
 use std::path::Path;

@@ -17,18 +17,20 @@
 //! hash changes; in the digits because they no longer agree; before the digits
 //! because the fixed text is then not there.
 //!
-//! The file is read once: hashed and converted as it streams by. When anything is
+//! The file is read once: converted as it streams by, and hashed by another thread. When anything is
 //! wrong, and the checksum does not hold either, the error says that the file is
 //! damaged; otherwise it stands as it is (another version, another kind).
 
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Cursor, Read};
+use std::mem;
 use std::path::Path;
 
 use super::digest::HashSink;
 use super::safetensors::{self, Contents, TensorRef, shorten};
 use super::{Dtype, atomic, sniff};
 use crate::error::{Error, Result};
+use crate::parallel::{Belt, behind};
 
 /// The newest version of the layout that this library reads, and the one it writes.
 pub const VERSION: u32 = 1;
@@ -39,6 +41,8 @@ const DIGITS_AT: usize = 8 + PREFIX.len();
 const START: usize = DIGITS_AT + DIGITS;
 const RESERVED: [&str; 3] = ["checksum", "format", "version"];
 const BUFFER: usize = 1 << 16;
+// Bytes that are handed over to be hashed at a time; two such buffers stay in a second-level cache.
+const HASHED: usize = 1 << 18;
 
 /// What a striate file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,9 +127,20 @@ impl Container {
     /// As [`Container::load`].
     pub fn read_from(path: &Path, mut reader: impl Read, size: u64, kind: Kind) -> Result<Self> {
         let start = read_start(path, &mut reader, size)?;
-        let mut hashing = Hashing::after(&start, reader);
-        let read = safetensors::read_from(path, Cursor::new(&start).chain(&mut hashing), size);
-        let holds = hashing.finish(path)? == start[DIGITS_AT..];
+        let mut sink = HashSink::default();
+        sink.update(&start[..DIGITS_AT]);
+        sink.update(&[b'0'; DIGITS]);
+        let hash = |bytes: &mut Vec<u8>| {
+            sink.update(bytes);
+            bytes.clear();
+        };
+        let (read, rest) = behind([const { Vec::new() }; 2], hash, |belt| {
+            let mut hashing = Hashing { inner: reader, belt, bytes: belt.empty().unwrap_or_default() };
+            let read = safetensors::read_from(path, Cursor::new(&start).chain(&mut hashing), size);
+            (read, hashing.finish())
+        })?;
+        rest.map_err(|e| Error::io(path, "read", &e))?;
+        let holds = sink.hex().as_bytes() == &start[DIGITS_AT..];
         let container = read.and_then(|contents| Self::from_contents(path, contents, kind));
         match container {
             Ok(container) if holds => Ok(container),
@@ -259,31 +274,30 @@ fn damaged(error: Error) -> Error {
     error.with_help("the file is damaged, its checksum does not hold: copy it again, or use another copy")
 }
 
-/// Hashes what it passes on, after the start of the file with zeros for the checksum.
-struct Hashing<R> {
+/// Hands a copy of what it reads over to be hashed.
+struct Hashing<'a, R> {
     inner: R,
-    sink: HashSink,
+    belt: &'a Belt<Vec<u8>>,
+    bytes: Vec<u8>,
 }
 
-impl<R: Read> Hashing<R> {
-    fn after(start: &[u8], inner: R) -> Self {
-        let mut sink = HashSink::default();
-        sink.update(&start[..DIGITS_AT]);
-        sink.update(&[b'0'; DIGITS]);
-        Self { inner, sink }
-    }
-
-    /// The checksum of the whole file, what was not asked for included.
-    fn finish(mut self, path: &Path) -> Result<Vec<u8>> {
-        io::copy(&mut self.inner, &mut self.sink).map_err(|e| Error::io(path, "read", &e))?;
-        Ok(self.sink.hex().into_bytes())
+impl<R: Read> Hashing<'_, R> {
+    /// Reads what was not asked for, too.
+    fn finish(mut self) -> io::Result<()> {
+        io::copy(&mut self, &mut io::sink())?;
+        self.belt.pass(self.bytes);
+        Ok(())
     }
 }
 
-impl<R: Read> Read for Hashing<R> {
+impl<R: Read> Read for Hashing<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        self.sink.update(&buffer[..count]);
+        self.bytes.extend_from_slice(&buffer[..count]);
+        if self.bytes.len() >= HASHED {
+            self.belt.pass(mem::take(&mut self.bytes));
+            self.bytes = self.belt.empty().unwrap_or_default();
+        }
         Ok(count)
     }
 }

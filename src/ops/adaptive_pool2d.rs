@@ -9,7 +9,7 @@ use crate::ops::pair;
 use crate::ops::pieces::only;
 use crate::ops::pool2d::Pooling;
 use crate::ops::sliding::{Line, Sliding};
-use crate::ops::{Compiled, Ctx, Pair, PoolKind, Rule, Twin};
+use crate::ops::{Compiled, Ctx, Fuses, Mode, Pair, PoolKind, Rule, Twin};
 use crate::tensor::Shape;
 
 /// Pooling to a given size: `y[oy, ox, c] = reduce x[iy, ix, c]` over the window of the output.
@@ -98,6 +98,10 @@ impl Rule for AdaptivePool2D {
 
     fn compile(&self, ctx: &Ctx<'_>) -> Result<Compiled> {
         Ok(Pooling::compile(self.kind, self.sliding(ctx.x[0])?, ctx))
+    }
+
+    fn fuses(&self, _x: &[Shape], mode: Mode) -> Fuses {
+        Pooling::fuses(self.kind, mode)
     }
 
     fn twin(&self, t: &Twin<'_>) -> Vec<f64> {

@@ -156,7 +156,7 @@ impl Rule for BatchNorm {
     }
 
     fn fuses(&self, _x: &[Shape], _mode: Mode) -> Fuses {
-        Fuses { lines: false, residual: true, activation: true }
+        Fuses { residual: true, activation: true, ..Fuses::default() }
     }
 
     fn as_line(&self) -> Option<&dyn Line> {

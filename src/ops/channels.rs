@@ -147,46 +147,66 @@ stamp! {
     fn gradient(coefficients: &[f32], x: &[f32], dy: &[f32], dx: &mut [f32]) = gradient_body[FMA, LANES];
 }
 
-#[inline(always)]
-fn moments_body<const FMA: bool, const LANES: usize>(shift: &[f32], x: &[f32], sums: &mut [f32]) {
-    let lanes = shift.len();
-    in_blocks(x, x, lanes, sums, |x, _, a, b| {
-        for (((x, shift), a), b) in x.iter().zip(shift).zip(a).zip(b) {
+/// `x - shift` and its square.
+struct Moments<'a, const FMA: bool>(&'a [f32]);
+
+impl<const FMA: bool> Addends for Moments<'_, FMA> {
+    #[inline(always)]
+    fn add(&self, x: &[f32], _: &[f32], a: &mut [f32], b: &mut [f32]) {
+        for (((x, shift), a), b) in x.iter().zip(self.0).zip(a).zip(b) {
             let d = x - shift;
             *a += d;
             *b = mul_add::<FMA>(d, d, *b);
         }
-    });
+    }
+}
+
+/// `dy`, and its product with `x - center`.
+pub(super) struct Products<'a, const FMA: bool>(pub &'a [f32]);
+
+impl<const FMA: bool> Addends for Products<'_, FMA> {
+    #[inline(always)]
+    fn add(&self, x: &[f32], dy: &[f32], a: &mut [f32], b: &mut [f32]) {
+        for ((((x, center), dy), a), b) in x.iter().zip(self.0).zip(dy).zip(a).zip(b) {
+            *a += dy;
+            *b = mul_add::<FMA>(*dy, x - center, *b);
+        }
+    }
+}
+
+#[inline(always)]
+fn moments_body<const FMA: bool, const LANES: usize>(shift: &[f32], x: &[f32], sums: &mut [f32]) {
+    in_blocks(x, x, shift.len(), sums, &Moments::<FMA>(shift));
 }
 
 #[inline(always)]
 fn products_body<const FMA: bool, const LANES: usize>(center: &[f32], x: &[f32], dy: &[f32], sums: &mut [f32]) {
-    let lanes = center.len();
-    in_blocks(x, dy, lanes, sums, |x, dy, a, b| {
-        for ((((x, center), dy), a), b) in x.iter().zip(center).zip(dy).zip(a).zip(b) {
-            *a += dy;
-            *b = mul_add::<FMA>(*dy, x - center, *b);
-        }
-    });
+    in_blocks(x, dy, center.len(), sums, &Products::<FMA>(center));
 }
 
-/// Calls `add(x row, y row, a, b)` for each row of `lanes`, where `a` and `b` are the sums of its block, and adds the
-/// blocks up in the first half of `sums`. The last row may be shorter.
+/// What a row of `x` and `y` adds to the sums `a` and `b` of its block.
+///
+/// A trait and not a closure: a closure is not always inlined, and outside of the instance it has neither vectors nor
+/// fused multiply-adds (measured: 17 ms in place of 2 for the normalisation of 8 images of 112x112x64).
+pub(super) trait Addends {
+    fn add(&self, x: &[f32], y: &[f32], a: &mut [f32], b: &mut [f32]);
+}
+
+/// Adds each row of `lanes` to the sums of its block, and the blocks up in the first half of `sums`. The last row may be
+/// shorter.
 #[inline(always)]
-pub(super) fn in_blocks(
-    x: &[f32],
-    y: &[f32],
-    lanes: usize,
-    sums: &mut [f32],
-    add: impl Fn(&[f32], &[f32], &mut [f32], &mut [f32]),
-) {
+pub(super) fn in_blocks(x: &[f32], y: &[f32], lanes: usize, sums: &mut [f32], addends: &impl Addends) {
     let (total, block) = sums.split_at_mut(2 * lanes);
     total.fill(0.0);
     for (x, y) in x.chunks(BLOCK_ROWS * lanes).zip(y.chunks(BLOCK_ROWS * lanes)) {
         block.fill(0.0);
         let (a, b) = block.split_at_mut(lanes);
-        x.chunks(lanes).zip(y.chunks(lanes)).for_each(|(x, y)| add(x, y, a, b));
-        total.iter_mut().zip(&*block).for_each(|(total, block)| *total += block);
+        for (x, y) in x.chunks(lanes).zip(y.chunks(lanes)) {
+            addends.add(x, y, a, b);
+        }
+        for (total, block) in total.iter_mut().zip(&*block) {
+            *total += block;
+        }
     }
 }
 

@@ -11,7 +11,7 @@
 //! At inference the lines behind the layer (batch normalisation, affine layers) are folded into `w` and `b`, and the
 //! other branch of a residual block is added in the same pass: `y = f(conv(x, w') + b' + residual)`. The weights are
 //! made ready once ([`fold`](super::fold)), not in each run. In training, a gradient to `x` that another layer has left
-//! is added as `dx` is written.
+//! is added as `dx` is written; and where a pool alone reads `y`, it masks by `f'` as it hands `dy` back.
 
 use super::fold::{Lines, Ready};
 use super::{Activation, Compiled, Ctx, Fuses, Io, Mode, Needs, ParamSpec, Step, Twin};
@@ -59,7 +59,7 @@ impl Layer {
     /// What the layer can do in passing.
     pub fn fuses(mode: Mode) -> Fuses {
         let infer = mode == Mode::Infer;
-        Fuses { lines: infer, residual: infer, activation: true }
+        Fuses { lines: infer, residual: infer, activation: true, masked: !infer, masks: false }
     }
 
     /// The step of this layer.
@@ -78,18 +78,20 @@ impl Layer {
         let input = wanted.then(|| pick(Pass::BackwardInput)).transpose()?.map(|choice| choice.kernel);
         let weights = train.then(|| pick(Pass::BackwardWeights)).transpose()?.map(|choice| choice.kernel);
         let (len, channels) = self.output();
-        let columns = BiasGradient::new(len, channels, fused, ctx.isa);
+        let mask = if ctx.fusion.masked { Fused::Linear } else { fused };
+        let columns = BiasGradient::new(len, channels, mask, ctx.isa);
         let own = usize::from(self.bias) + 1;
         let lines = Lines::new(ctx.fusion.lines, own, self.channel_of());
         let ready = Ready::new(lines, &*forward, channels, self.geometry.w_len(), ctx.prepare);
         let kernels = [&input, &weights].into_iter().flatten().map(|kernel| kernel.work());
         let first = if ready.is_packed() { forward.work_packed() } else { forward.work() };
         let work = kernels.chain([first]).chain(train.then(|| columns.work())).max().unwrap_or(0);
-        let needs = Needs { x: train, y: train && fused != Fused::Linear };
+        let needs = Needs { x: train, y: train && mask != Fused::Linear };
         let (adjoint, bias, residual, adds) = (self.adjoint, self.bias, ctx.fusion.residual, input.is_some());
         notes.extend(ready.note());
         let length = ready.len();
-        let step = Box::new(Convolve { forward, input, weights, columns, fused, adjoint, bias, residual, ready, work });
+        let step =
+            Box::new(Convolve { forward, input, weights, columns, fused, mask, adjoint, bias, residual, ready, work });
         Ok(Compiled { needs, work, ready: length, order, adds, notes, ..Compiled::new(step) })
     }
 
@@ -193,6 +195,8 @@ struct Convolve {
     weights: Option<Box<dyn Kernel>>,
     columns: BiasGradient,
     fused: Fused,
+    /// What `dy` is masked by in backward.
+    mask: Fused,
     adjoint: bool,
     bias: bool,
     residual: bool,
@@ -225,7 +229,7 @@ impl Step for Convolve {
 
     fn backward(&self, io: &Io<'_>) {
         self.with_scratch(io, |scratch| {
-            let y = (self.fused != Fused::Linear).then(|| io.y());
+            let y = (self.mask != Fused::Linear).then(|| io.y());
             let mut db = self.bias.then(|| io.dw(1));
             let (y, db) = (y.as_deref().unwrap_or(&[]), db.as_deref_mut().unwrap_or(&mut []));
             self.columns.run(io.team, &mut io.dy_mut(), y, db, scratch);

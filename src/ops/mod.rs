@@ -193,6 +193,10 @@ pub struct Fuses {
     pub residual: bool,
     /// Apply an activation last, if [`fuses`] knows it.
     pub activation: bool,
+    /// In training, leave the gradient of its activation to the one act that reads its output.
+    pub masked: bool,
+    /// In training, apply the gradient of the activation before it to the gradient to its input.
+    pub masks: bool,
 }
 
 /// What a plan asks of an op in passing: `y = f(line(op(x)) + residual)`.
@@ -204,6 +208,10 @@ pub struct Fusion<'a> {
     pub residual: bool,
     /// Applied last, after the op's own activation, which is linear then.
     pub activation: Activation,
+    /// Whether the gradient of the activation is left to the act that reads the output.
+    pub masked: bool,
+    /// The activation before it, a ReLU, whose gradient it applies to the gradient to its input.
+    pub masks: Activation,
 }
 
 /// What [`Rule::compile`] is told.

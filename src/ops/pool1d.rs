@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::conv::Padding;
 use crate::error::{Error, Result};
 use crate::ops::pieces::only;
-use crate::ops::{Compiled, Ctx, Pool2D, PoolKind, Rule, Twin};
+use crate::ops::{Compiled, Ctx, Fuses, Mode, Pool2D, PoolKind, Rule, Twin};
 use crate::tensor::Shape;
 
 /// Pooling over a window of a sequence: `y[o, c] = reduce x[o stride + k - left, c]` over `k < window`.
@@ -136,6 +136,10 @@ impl Rule for Pool1D {
 
     fn compile(&self, ctx: &Ctx<'_>) -> Result<Compiled> {
         self.flat().compile(&Ctx { x: &[image(ctx.x[0])], y: image(ctx.y), ..*ctx })
+    }
+
+    fn fuses(&self, _x: &[Shape], mode: Mode) -> Fuses {
+        self.flat().fuses(&[], mode)
     }
 
     fn twin(&self, t: &Twin<'_>) -> Vec<f64> {

@@ -14,9 +14,8 @@ use crate::conv::{Padding, Window};
 use crate::error::{Error, Result};
 use crate::ops::pair::{self, Pair};
 use crate::ops::pieces::{only, rows_per_piece, with_step};
-use crate::ops::sliding::{Line, Sliding, average_row, max_row, min_row, share_row, winner_row};
-use crate::ops::{Compiled, Ctx, Io, Mode, Rule, Step, Twin};
-use crate::simd::Isa;
+use crate::ops::sliding::{Line, Sliding, average_row, max_row, min_row, share_rows, winner_rows};
+use crate::ops::{Activation, Compiled, Ctx, Fuses, Io, Mode, Rule, Step, Twin};
 use crate::tensor::Shape;
 
 /// What a pool takes of a window.
@@ -203,6 +202,10 @@ impl Rule for Pool2D {
         Ok(Pooling::compile(self.kind, sliding, ctx))
     }
 
+    fn fuses(&self, _x: &[Shape], mode: Mode) -> Fuses {
+        Pooling::fuses(self.kind, mode)
+    }
+
     fn twin(&self, t: &Twin<'_>) -> Vec<f64> {
         let [h, w, c] = t.shapes[0].hwc().expect("checked by `shape`");
         let [v, u] = self.geometry().axes(h, w).expect("checked by `shape`");
@@ -236,25 +239,39 @@ pub(crate) struct Pooling {
     tracks: bool,
     forward: fn(&Sliding, usize, &[f32], &mut [f32], &mut [f32]),
     backward: fn(&Sliding, usize, &[f32], &[f32], &mut [f32]),
-    /// Rows of the output in a piece of forward, and of the input in a piece of backward.
-    pieces: [usize; 2],
+    /// Rows of the output in a piece of forward.
+    rows: usize,
+    /// Where the pieces of backward begin and end in the gradient to the input.
+    cuts: Vec<usize>,
 }
 
 impl Pooling {
-    pub(crate) fn compile(kind: PoolKind, sliding: Sliding, ctx: &Ctx<'_>) -> Compiled {
-        let tracks = ctx.mode == Mode::Train && kind != PoolKind::Average;
-        let saved = if tracks { vec![ctx.batch * ctx.y.len()] } else { Vec::new() };
-        Compiled { saved, ..with_step(Box::new(Self::new(kind, sliding, ctx.isa, tracks))) }
+    /// What a pool can do in passing: an input that no window chose has no gradient anyway, so a winner at which a
+    /// ReLU is flat can be treated as if none had.
+    pub(crate) fn fuses(kind: PoolKind, mode: Mode) -> Fuses {
+        Fuses { masks: mode == Mode::Train && kind != PoolKind::Average, ..Fuses::default() }
     }
 
-    fn new(kind: PoolKind, sliding: Sliding, isa: Isa, tracks: bool) -> Self {
-        let (forward, backward) = match kind {
-            PoolKind::Max => (max_row(isa), winner_row(isa)),
-            PoolKind::Min => (min_row(isa), winner_row(isa)),
-            PoolKind::Average => (average_row(isa), share_row(isa)),
+    pub(crate) fn compile(kind: PoolKind, sliding: Sliding, ctx: &Ctx<'_>) -> Compiled {
+        let tracks = ctx.mode == Mode::Train && kind != PoolKind::Average;
+        let sliding = match ctx.fusion.masks {
+            Activation::Relu => sliding.behind_relu(f32::NAN),
+            Activation::Relu6 => sliding.behind_relu(6.0),
+            _ => sliding,
         };
-        let pieces = [rows_per_piece(sliding.reads()), rows_per_piece(sliding.rows()[0].1)];
-        Self { sliding, tracks, forward, backward, pieces }
+        let saved = if tracks { vec![ctx.batch * ctx.y.len()] } else { Vec::new() };
+        Compiled { saved, ..with_step(Box::new(Self::new(kind, sliding, ctx, tracks))) }
+    }
+
+    fn new(kind: PoolKind, sliding: Sliding, ctx: &Ctx<'_>, tracks: bool) -> Self {
+        let (forward, backward) = match kind {
+            PoolKind::Max => (max_row(ctx.isa), winner_rows(ctx.isa)),
+            PoolKind::Min => (min_row(ctx.isa), winner_rows(ctx.isa)),
+            PoolKind::Average => (average_row(ctx.isa), share_rows(ctx.isa)),
+        };
+        let rows = rows_per_piece(sliding.reads());
+        let cuts = if ctx.mode == Mode::Train { cuts(&sliding, ctx.batch) } else { Vec::new() };
+        Self { sliding, tracks, forward, backward, rows, cuts }
     }
 
     // Pools into some rows of the output, of which the first is row `first` of the batch.
@@ -272,7 +289,7 @@ impl Step for Pooling {
     fn forward(&self, io: &Io<'_>) {
         let (x, mut y) = (io.x(0), io.y_mut());
         let x = &*x;
-        let rows = self.pieces[0];
+        let rows = self.rows;
         let len = rows * self.sliding.rows()[1].1;
         if self.tracks {
             let mut index = io.saved(0);
@@ -287,16 +304,27 @@ impl Step for Pooling {
         let (dy, index) = (io.dy(), self.tracks.then(|| io.saved(0)));
         let (dy, index) = (&*dy, index.as_deref().unwrap_or_default());
         let [(h, x_row), (oh, y_row)] = self.sliding.rows();
-        let rows = self.pieces[1];
-        io.team.chunks(&mut dx, rows * x_row, |piece, dx| {
-            for (i, dx) in dx.chunks_exact_mut(x_row).enumerate() {
-                let (n, iy) = ((piece * rows + i) / h, (piece * rows + i) % h);
-                let image = n * oh * y_row..(n + 1) * oh * y_row;
+        io.team.cuts_with((&mut dx, &self.cuts), (&mut [(); 0], 0), |piece, dx, _| {
+            let row = self.cuts[piece] / x_row;
+            // A piece is some images, or some rows of one.
+            for (i, dx) in dx.chunks_mut(h * x_row).enumerate() {
+                let image = (row / h + i) * oh * y_row..(row / h + i + 1) * oh * y_row;
                 let index = index.get(image.clone()).unwrap_or_default();
-                (self.backward)(&self.sliding, iy, &dy[image], index, dx);
+                (self.backward)(&self.sliding, row % h, &dy[image], index, dx);
             }
         });
     }
+}
+
+// Pieces of the gradient to the input: some images each, or some rows of an image.
+fn cuts(sliding: &Sliding, batch: usize) -> Vec<usize> {
+    let (h, row) = sliding.rows()[0];
+    let rows = rows_per_piece(row).next_multiple_of(sliding.together());
+    let starts: Vec<usize> = match rows / h {
+        0 => (0..batch).flat_map(|n| (0..h).step_by(rows).map(move |iy| n * h + iy)).collect(),
+        images => (0..batch).step_by(images).map(|n| n * h).collect(),
+    };
+    starts.into_iter().chain([batch * h]).map(|start| start * row).collect()
 }
 
 #[cfg(test)]
@@ -437,6 +465,74 @@ mod tests {
                 }
             }
             everywhere(&Pool2D::new(kind, [2, 2]), &[[26, 26, 30].into()], 3, 1e-5);
+            // Several pieces an image, with a row and a column that no window sees.
+            everywhere(&Pool2D::new(kind, [2, 2]), &[[67, 65, 16].into()], 1, 1e-5);
+        }
+    }
+
+    // In ceil mode an odd image has partial windows at its end, so the general kernels run; the others are as before.
+    #[test]
+    fn windows_side_by_side_have_the_bits_of_the_general_kernels() {
+        for c in [1, 4, 7, 8, 12, 16, 30] {
+            let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<u32>>();
+            let values = [2.0, -1.0, 2.0, 0.0, f32::NAN, -0.0, 3.0, 3.0, -1.0, 5.0, 0.0];
+            let x: Vec<f32> = (0..5 * 7 * c).map(|i| values[i * 7 % 11]).collect();
+            for pool in [Pool2D::max(2), Pool2D::min(2)] {
+                let (y, dx) = pooled(&pool, [5, 7, c], &x, &vec![1.5; 2 * 3 * c]);
+                let (whole, dwhole) = pooled(&pool.ceil(true), [5, 7, c], &x, &vec![1.5; 3 * 4 * c]);
+                for row in 0..2 {
+                    assert_eq!(bits(&y[row * 3 * c..][..3 * c]), bits(&whole[row * 4 * c..][..3 * c]), "{c} channels");
+                }
+                for row in 0..4 {
+                    assert_eq!(dx[row * 7 * c..][..6 * c], dwhole[row * 7 * c..][..6 * c], "{c} channels");
+                }
+                assert!(dx[4 * 7 * c..].iter().all(|dx| *dx == 0.0), "a row that no window sees");
+            }
+        }
+    }
+
+    // A pool behind a ReLU, whose gradient it applies.
+    #[derive(Debug)]
+    struct Behind(Pool2D, Activation);
+
+    impl Rule for Behind {
+        fn class(&self) -> &'static str {
+            "Behind"
+        }
+        fn shape(&self, x: &[Shape]) -> Result<Shape> {
+            self.0.shape(x)
+        }
+        fn mul_adds(&self, x: &[Shape], y: Shape) -> u64 {
+            self.0.mul_adds(x, y)
+        }
+        fn compile(&self, ctx: &Ctx<'_>) -> Result<Compiled> {
+            let fusion = crate::ops::Fusion { masks: self.1, ..ctx.fusion };
+            self.0.compile(&Ctx { fusion, ..*ctx })
+        }
+        fn twin(&self, t: &Twin<'_>) -> Vec<f64> {
+            self.0.twin(t)
+        }
+    }
+
+    #[test]
+    fn behind_a_relu_the_gradient_is_that_before_it() {
+        use crate::conv::Fused;
+        let shape: Shape = [7, 9, 5].into();
+        let mut rng = crate::rng::Rng::new(3);
+        let input: Vec<f32> = (0..2 * shape.len()).map(|_| 8.0 * rng.normal() as f32).collect();
+        let pools =
+            [Pool2D::max(2), Pool2D::max(3).stride(2).padding(Padding::Same), Pool2D::min(2), Pool2D::max(2).stride(1)];
+        for pool in pools {
+            for (function, fused) in [(Activation::Relu, Fused::Relu), (Activation::Relu6, Fused::Relu6)] {
+                let x: Vec<f32> = input.iter().map(|x| fused.apply(*x)).collect();
+                let dy = (0..2 * pool.shape(&[shape]).unwrap().len()).map(|i| (i % 19) as f32 - 9.5).collect();
+                let numbers = Numbers { x: vec![x.clone()], w: vec![], dy };
+                let plain = run(&pool, &[shape], options(), &numbers).unwrap();
+                let behind = run(&Behind(pool.clone(), function), &[shape], options(), &numbers).unwrap();
+                let want: Vec<f32> = plain.dx[0].iter().zip(&x).map(|(dx, x)| fused.gradient(*dx, *x)).collect();
+                assert_eq!((behind.y, &behind.dx[0]), (plain.y, &want), "{pool:?} behind {function:?}");
+                assert!(want != plain.dx[0], "some winners are flat");
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::init::Init;
-use crate::ops::channels::{Channels, in_blocks};
+use crate::ops::channels::{Addends, Channels, in_blocks};
 use crate::ops::pieces::{in_rows, only, rows_per_piece};
 use crate::ops::{Compiled, Ctx, Io, Mode, Needs, ParamSpec, Rule, Step, Twin};
 use crate::simd::{mul_add, stamp};
@@ -219,9 +219,18 @@ fn bend_body<const FMA: bool, const LANES: usize>(job: &Job<'_>, at: usize, from
     });
 }
 
+struct Bent<const FMA: bool, const LANES: usize>;
+
+impl<const FMA: bool, const LANES: usize> Addends for Bent<FMA, LANES> {
+    #[inline(always)]
+    fn add(&self, x: &[f32], dy: &[f32], sum: &mut [f32], _: &mut [f32]) {
+        add_slopes_body::<FMA, LANES>(x, dy, sum);
+    }
+}
+
 #[inline(always)]
 fn slopes_body<const FMA: bool, const LANES: usize>(lanes: usize, x: &[f32], dy: &[f32], sums: &mut [f32]) {
-    in_blocks(x, dy, lanes, sums, |x, dy, a, _| add_slopes_body::<FMA, LANES>(x, dy, a));
+    in_blocks(x, dy, lanes, sums, &Bent::<FMA, LANES>);
 }
 
 #[inline(always)]

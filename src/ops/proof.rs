@@ -51,7 +51,8 @@ impl Rule for Passing {
     }
 
     fn compile(&self, ctx: &Ctx<'_>) -> Result<Compiled> {
-        let fusion = Fusion { lines: &self.lines, residual: self.residual, activation: self.activation };
+        let (lines, residual, activation) = (&*self.lines, self.residual, self.activation);
+        let fusion = Fusion { lines, residual, activation, ..Fusion::default() };
         self.op.rule().compile(&Ctx { fusion, ..*ctx })
     }
 

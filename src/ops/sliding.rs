@@ -11,6 +11,9 @@
 //!
 //! Vectors run over channels, in blocks of fixed width; the last block of a
 //! pixel overlaps the one before it instead of leaving a remainder.
+//!
+//! Windows of 2x2 side by side, the usual ones, have kernels of their own, with
+//! the same results: each dx belongs to one window, so backward scatters.
 
 use crate::conv::Axis;
 use crate::simd::{mul_add, stamp};
@@ -75,6 +78,12 @@ impl Line {
         Self { outputs, covers, dilation: 1, reach, fresh: input.div_ceil(output) }
     }
 
+    /// Whether the windows are pairs of inputs, side by side.
+    fn pairs(&self) -> bool {
+        let pair = |(o, span): (usize, &Span)| span.start == 2 * o as isize && span.input == 2 * o && span.len == 2;
+        self.dilation == 1 && self.outputs.iter().enumerate().all(pair)
+    }
+
     /// Whether each window meets a real input.
     pub(crate) fn sees(&self) -> bool {
         self.outputs.iter().all(|span| span.len > 0)
@@ -86,11 +95,40 @@ impl Line {
 pub(crate) struct Sliding {
     lines: [Line; 2],
     channels: usize,
+    /// The windows are 2x2, side by side.
+    pairs: bool,
+    /// If set, a winner that is not above 0, or is this, gets no gradient.
+    live: Option<f32>,
 }
+
+// The place of a winner that gets no gradient.
+const NOWHERE: f32 = -1.0;
 
 impl Sliding {
     pub(crate) fn new(lines: [Line; 2], channels: usize) -> Self {
-        Self { lines, channels }
+        let pairs = lines.iter().all(Line::pairs);
+        Self { lines, channels, pairs, live: None }
+    }
+
+    /// The same on the outputs of a ReLU, `y = min(max(x, 0), top)`: winners get the gradient to `x`, which is 0 for
+    /// those at an end of its range. A `top` of NaN stands for none.
+    pub(crate) fn behind_relu(mut self, top: f32) -> Self {
+        self.live = Some(top);
+        self
+    }
+
+    // The places of the winners `y` that get a gradient.
+    #[inline(always)]
+    fn living<const B: usize>(&self, y: [f32; B], place: [f32; B]) -> [f32; B] {
+        match self.live {
+            None => place,
+            Some(top) => blend(mask(|i| (y[i] > 0.0) & (y[i] != top)), place, [NOWHERE; B]),
+        }
+    }
+
+    /// Rows of the input that must stay in one piece of backward, counted from an image's first.
+    pub(crate) fn together(&self) -> usize {
+        if self.pairs { 2 } else { 1 }
     }
 
     /// Rows of the input and of the output, and the numbers in one row of each.
@@ -175,14 +213,14 @@ stamp! {
 }
 
 stamp! {
-    /// One row of the gradient of a maximum or minimum pool, from the winning places.
-    pub(crate) fn winner_row(s: &Sliding, iy: usize, dy: &[f32], index: &[f32], dx: &mut [f32])
+    /// Some rows of the gradient of a maximum or minimum pool, from row `iy` on, from the winning places.
+    pub(crate) fn winner_rows(s: &Sliding, iy: usize, dy: &[f32], index: &[f32], dx: &mut [f32])
         = winner_body[FMA, LANES];
 }
 
 stamp! {
-    /// One row of the gradient of an average pool; `index` is not used.
-    pub(crate) fn share_row(s: &Sliding, iy: usize, dy: &[f32], index: &[f32], dx: &mut [f32])
+    /// Some rows of the gradient of an average pool, from row `iy` on; `index` is not used.
+    pub(crate) fn share_rows(s: &Sliding, iy: usize, dy: &[f32], index: &[f32], dx: &mut [f32])
         = share_body[FMA, LANES];
 }
 
@@ -201,8 +239,10 @@ fn best_body<const MIN: bool>(s: &Sliding, oy: usize, x: &[f32], y: &mut [f32], 
     match (s.channels, index.is_empty()) {
         (16.., true) => best::<16, MIN, false>(s, oy, x, y, index),
         (16.., false) => best::<16, MIN, true>(s, oy, x, y, index),
-        (4..16, true) => best::<4, MIN, false>(s, oy, x, y, index),
-        (4..16, false) => best::<4, MIN, true>(s, oy, x, y, index),
+        (8..16, true) => best::<8, MIN, false>(s, oy, x, y, index),
+        (8..16, false) => best::<8, MIN, true>(s, oy, x, y, index),
+        (4..8, true) => best::<4, MIN, false>(s, oy, x, y, index),
+        (4..8, false) => best::<4, MIN, true>(s, oy, x, y, index),
         (_, true) => best::<1, MIN, false>(s, oy, x, y, index),
         (_, false) => best::<1, MIN, true>(s, oy, x, y, index),
     }
@@ -216,6 +256,9 @@ fn best<const B: usize, const MIN: bool, const TRACK: bool>(
     y: &mut [f32],
     index: &mut [f32],
 ) {
+    if s.pairs {
+        return best_pairs::<B, MIN, TRACK>(s, oy, x, y, index);
+    }
     let [v, h] = &s.lines;
     let rows = &v.outputs[oy];
     for (ox, columns) in h.outputs.iter().enumerate() {
@@ -225,10 +268,7 @@ fn best<const B: usize, const MIN: bool, const TRACK: bool>(
             let mut place = [s.place([rows.input, columns.input], [rows, columns]); B];
             for iy in (0..rows.len).map(|ky| rows.input + ky * v.dilation) {
                 for ix in (0..columns.len).map(|kx| columns.input + kx * h.dilation) {
-                    let v = load::<B>(x, s.input(iy, ix) + c);
-                    // A NaN wins against all, as in PyTorch; a tie leaves the earlier winner.
-                    let wins = mask(|i| v[i].is_nan() | if MIN { v[i] < winner[i] } else { v[i] > winner[i] });
-                    winner = blend(wins, v, winner);
+                    let wins = compete::<B, MIN>(load::<B>(x, s.input(iy, ix) + c), &mut winner);
                     if TRACK {
                         place = blend(wins, [s.place([iy, ix], [rows, columns]); B], place);
                     }
@@ -236,7 +276,44 @@ fn best<const B: usize, const MIN: bool, const TRACK: bool>(
             }
             y[ox * s.channels + c..][..B].copy_from_slice(&winner);
             if TRACK {
-                index[ox * s.channels + c..][..B].copy_from_slice(&place);
+                index[ox * s.channels + c..][..B].copy_from_slice(&s.living(winner, place));
+            }
+        }
+    }
+}
+
+// Where `v` wins, it becomes the winner. A NaN wins against all, as in PyTorch; a tie leaves the earlier winner.
+#[inline(always)]
+fn compete<const B: usize, const MIN: bool>(v: [f32; B], winner: &mut [f32; B]) -> [u32; B] {
+    let wins = mask(|i| v[i].is_nan() | if MIN { v[i] < winner[i] } else { v[i] > winner[i] });
+    *winner = blend(wins, v, *winner);
+    wins
+}
+
+#[inline(always)]
+fn best_pairs<const B: usize, const MIN: bool, const TRACK: bool>(
+    s: &Sliding,
+    oy: usize,
+    x: &[f32],
+    y: &mut [f32],
+    index: &mut [f32],
+) {
+    let (c, row) = (s.channels, s.rows()[0].1);
+    let (above, below) = x[2 * oy * row..][..2 * row].split_at(row);
+    for (ox, y) in y.chunks_exact_mut(c).enumerate() {
+        let (above, below) = (&above[2 * ox * c..][..2 * c], &below[2 * ox * c..][..2 * c]);
+        for at in blocks::<B>(c) {
+            let mut winner = load::<B>(above, at);
+            let mut place = [0.0; B];
+            for (number, v) in [(1.0, load(above, c + at)), (2.0, load(below, at)), (3.0, load(below, c + at))] {
+                let wins = compete::<B, MIN>(v, &mut winner);
+                if TRACK {
+                    place = blend(wins, [number; B], place);
+                }
+            }
+            y[at..][..B].copy_from_slice(&winner);
+            if TRACK {
+                index[ox * c + at..][..B].copy_from_slice(&s.living(winner, place));
             }
         }
     }
@@ -252,7 +329,8 @@ fn average_body<const FMA: bool, const LANES: usize>(
 ) {
     match s.channels {
         16.. => average::<16>(s, oy, x, y),
-        4..16 => average::<4>(s, oy, x, y),
+        8..16 => average::<8>(s, oy, x, y),
+        4..8 => average::<4>(s, oy, x, y),
         _ => average::<1>(s, oy, x, y),
     }
 }
@@ -282,28 +360,62 @@ fn average<const B: usize>(s: &Sliding, oy: usize, x: &[f32], y: &mut [f32]) {
 #[inline(always)]
 fn winner_body<const FMA: bool, const LANES: usize>(s: &Sliding, iy: usize, dy: &[f32], index: &[f32], dx: &mut [f32]) {
     match s.channels {
-        16.. => winner::<16>(s, iy, dy, index, dx),
-        4..16 => winner::<4>(s, iy, dy, index, dx),
-        _ => winner::<1>(s, iy, dy, index, dx),
+        16.. => winner_rows_of::<16>(s, iy, dy, index, dx),
+        8..16 => winner_rows_of::<8>(s, iy, dy, index, dx),
+        4..8 => winner_rows_of::<4>(s, iy, dy, index, dx),
+        _ => winner_rows_of::<1>(s, iy, dy, index, dx),
     }
 }
 
 #[inline(always)]
-fn winner<const B: usize>(s: &Sliding, iy: usize, dy: &[f32], index: &[f32], dx: &mut [f32]) {
-    let [v, h] = &s.lines;
+fn winner_rows_of<const B: usize>(s: &Sliding, iy: usize, dy: &[f32], index: &[f32], dx: &mut [f32]) {
+    let [(_, row), (oh, _)] = s.rows();
+    for (i, dx) in dx.chunks_mut(s.together() * row).enumerate() {
+        let iy = iy + i * s.together();
+        match s.pairs {
+            true if iy / 2 < oh => winner_pairs::<B>(s, iy / 2, dy, index, dx),
+            // An odd row at the end, which no window sees.
+            true => dx.fill(0.0),
+            false => winner(s, iy, dy, index, dx),
+        }
+    }
+}
+
+#[inline(always)]
+fn winner_pairs<const B: usize>(s: &Sliding, oy: usize, dy: &[f32], index: &[f32], dx: &mut [f32]) {
+    let (c, [(_, row), (_, output)]) = (s.channels, s.rows());
+    let (dy, index) = (&dy[oy * output..][..output], &index[oy * output..][..output]);
+    let (above, below) = dx.split_at_mut(row);
+    // An odd column at the end, which no window sees.
+    above[2 * output..].fill(0.0);
+    below[2 * output..].fill(0.0);
+    for (ox, (dy, index)) in dy.chunks_exact(c).zip(index.chunks_exact(c)).enumerate() {
+        let (above, below) = (&mut above[2 * ox * c..][..2 * c], &mut below[2 * ox * c..][..2 * c]);
+        for at in blocks::<B>(c) {
+            let (g, winner) = (load::<B>(dy, at), load::<B>(index, at));
+            let share = |number: f32| blend(mask(|i| winner[i] == number), g, [0.0; B]);
+            above[at..][..B].copy_from_slice(&share(0.0));
+            above[c + at..][..B].copy_from_slice(&share(1.0));
+            below[at..][..B].copy_from_slice(&share(2.0));
+            below[c + at..][..B].copy_from_slice(&share(3.0));
+        }
+    }
+}
+
+#[inline(always)]
+fn winner(s: &Sliding, iy: usize, dy: &[f32], index: &[f32], dx: &mut [f32]) {
+    let ([v, h], c) = (&s.lines, s.channels);
     let rows = &v.covers[iy];
-    for (ix, columns) in h.covers.iter().enumerate() {
-        for c in blocks::<B>(s.channels) {
-            let mut sum = [0.0; B];
-            for oy in (rows.first..rows.end).step_by(rows.step) {
-                for ox in (columns.first..columns.end).step_by(columns.step) {
-                    let (at, place) = (s.output(oy, ox) + c, s.place([iy, ix], [&v.outputs[oy], &h.outputs[ox]]));
-                    let (g, winner) = (load::<B>(dy, at), load::<B>(index, at));
-                    let won = blend(mask(|i| winner[i] == place), g, [0.0; B]);
-                    (0..B).for_each(|i| sum[i] += won[i]);
+    for (dx, (ix, columns)) in dx.chunks_exact_mut(c).zip(h.covers.iter().enumerate()) {
+        dx.fill(0.0);
+        for oy in (rows.first..rows.end).step_by(rows.step) {
+            for ox in (columns.first..columns.end).step_by(columns.step) {
+                let (at, place) = (s.output(oy, ox), s.place([iy, ix], [&v.outputs[oy], &h.outputs[ox]]));
+                let won = dy[at..][..c].iter().zip(&index[at..][..c]);
+                for (dx, (g, winner)) in dx.iter_mut().zip(won) {
+                    *dx += f32::from_bits(g.to_bits() & u32::from(*winner == place).wrapping_neg());
                 }
             }
-            dx[ix * s.channels + c..][..B].copy_from_slice(&sum);
         }
     }
 }
@@ -311,9 +423,17 @@ fn winner<const B: usize>(s: &Sliding, iy: usize, dy: &[f32], index: &[f32], dx:
 #[inline(always)]
 fn share_body<const FMA: bool, const LANES: usize>(s: &Sliding, iy: usize, dy: &[f32], _index: &[f32], dx: &mut [f32]) {
     match s.channels {
-        16.. => share::<FMA, 16>(s, iy, dy, dx),
-        4..16 => share::<FMA, 4>(s, iy, dy, dx),
-        _ => share::<FMA, 1>(s, iy, dy, dx),
+        16.. => share_rows_of::<FMA, 16>(s, iy, dy, dx),
+        8..16 => share_rows_of::<FMA, 8>(s, iy, dy, dx),
+        4..8 => share_rows_of::<FMA, 4>(s, iy, dy, dx),
+        _ => share_rows_of::<FMA, 1>(s, iy, dy, dx),
+    }
+}
+
+#[inline(always)]
+fn share_rows_of<const FMA: bool, const B: usize>(s: &Sliding, iy: usize, dy: &[f32], dx: &mut [f32]) {
+    for (i, dx) in dx.chunks_exact_mut(s.rows()[0].1).enumerate() {
+        share::<FMA, B>(s, iy + i, dy, dx);
     }
 }
 
@@ -343,14 +463,23 @@ fn blocks<const B: usize>(channels: usize) -> impl Iterator<Item = usize> {
 }
 
 // Masks of bits instead of branches: from a plain `if` in these loops the compiler makes scalar code, 20 times slower.
+// And loops instead of `array::from_fn`, whose calls it does not always turn into one vector of 16.
 #[inline(always)]
 fn mask<const B: usize>(yes: impl Fn(usize) -> bool) -> [u32; B] {
-    std::array::from_fn(|i| u32::from(yes(i)).wrapping_neg())
+    let mut mask = [0; B];
+    for (i, mask) in mask.iter_mut().enumerate() {
+        *mask = u32::from(yes(i)).wrapping_neg();
+    }
+    mask
 }
 
 #[inline(always)]
 fn blend<const B: usize>(mask: [u32; B], a: [f32; B], b: [f32; B]) -> [f32; B] {
-    std::array::from_fn(|i| f32::from_bits((a[i].to_bits() & mask[i]) | (b[i].to_bits() & !mask[i])))
+    let mut blend = [0.0; B];
+    for i in 0..B {
+        blend[i] = f32::from_bits((a[i].to_bits() & mask[i]) | (b[i].to_bits() & !mask[i]));
+    }
+    blend
 }
 
 #[inline(always)]

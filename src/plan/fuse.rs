@@ -9,6 +9,9 @@
 //!   weights;
 //! - a sum of two values, if the act that makes one of them can add the other: the one that runs last is asked first.
 //!
+//! - in training, a pool behind a ReLU masks the gradient by which winners were flat, of which there is one an output; the
+//!   layer that applied the ReLU need not read all it wrote once more, nor keep it.
+//!
 //! Each needs that nobody else reads what the act would have written.
 
 use super::lower::{Act, Lowered};
@@ -25,6 +28,10 @@ pub(super) struct Passing {
     pub residual: bool,
     /// Applied last.
     pub activation: Activation,
+    /// Whether the gradient of its activation is left to the one act that reads its output.
+    pub masked: bool,
+    /// The activation before it whose gradient it applies.
+    pub masks: Activation,
     /// The same in words.
     pub notes: Vec<String>,
 }
@@ -36,8 +43,9 @@ impl Act {
         if self.op.activation() != Activation::Linear || passing.activation != Activation::Linear {
             return Fuses::default();
         }
-        let Fuses { lines, residual, activation } = self.op.rule().fuses(&self.shapes, mode);
-        Fuses { lines: lines && !passing.residual, residual: residual && !passing.residual, activation }
+        let can = self.op.rule().fuses(&self.shapes, mode);
+        let (lines, residual) = (can.lines && !passing.residual, can.residual && !passing.residual);
+        Fuses { lines, residual, ..can }
     }
 }
 
@@ -52,6 +60,37 @@ impl Lowered {
             op if op.rule().as_line().is_some() && alone(0) => self.fuse_line(value, node, x[0], mode),
             _ => None,
         }
+    }
+
+    /// In training, leaves the gradients of ReLUs to the pools behind them.
+    pub fn mask(&mut self, graph: &Graph) {
+        for i in 0..self.acts.len() {
+            let Some((maker, function)) = self.mask_of(i) else { continue };
+            let name = &graph.nodes()[self.acts[maker].node].name;
+            let pool = &mut self.acts[i].passing;
+            pool.masks = function;
+            pool.notes.push(format!("applies the gradient of the {function} of '{name}' in passing"));
+            self.acts[maker].passing.masked = true;
+        }
+    }
+
+    // Whose activation's gradient act `i` can apply, and which activation that is.
+    fn mask_of(&self, i: usize) -> Option<(usize, Activation)> {
+        let able = |act: &Act| act.op.rule().fuses(&act.shapes, Mode::Train);
+        let (pool, lane) = (&self.acts[i], *self.acts[i].x.first()?);
+        let is_end = self.ends.iter().any(|end| end.output == lane || end.logits == lane);
+        let readers = self.acts.iter().filter(|act| act.x.contains(&lane)).count();
+        if !able(pool).masks || is_end || readers != 1 {
+            return None;
+        }
+        let at = self.maker(lane)?;
+        let maker = &self.acts[at];
+        let function = match maker.op.activation() {
+            Activation::Linear => maker.passing.activation,
+            own => own,
+        };
+        let is_relu = matches!(function, Activation::Relu | Activation::Relu6);
+        (able(maker).masked && is_relu).then_some((at, function))
     }
 
     fn maker(&self, lane: usize) -> Option<usize> {

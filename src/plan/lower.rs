@@ -116,6 +116,9 @@ pub(super) fn lower(graph: &Graph, ask: Ask) -> Result<Lowered> {
     lowered.ends = results.iter().zip(&ends).map(|(result, (_, weight))| lowered.end(*result, *weight)).collect();
     if ask.mode == Mode::Train {
         lowered.check_ends(graph, &outputs)?;
+        if !ask.keep {
+            lowered.mask(graph);
+        }
     }
     Ok(lowered)
 }

@@ -26,9 +26,10 @@ use crate::simd::Isa;
 use adjoint::Back;
 use lower::{Act, Ask, End, Lowered};
 use memory::{Layout, Place};
+use report::Made;
 use requests::{Requests, Schedule};
 
-pub use report::{Line, Report};
+pub use report::{Line, LineWork, Report};
 
 /// What a plan is compiled for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub struct PlanConfig {
     pub strip_head: bool,
     /// Whether each layer's output is kept to the end, to be looked at.
     pub keep: bool,
-    /// Whether training computes cheap values once more in backward rather than keep them; the bits are the same.
+    /// Whether training computes cheap values once more in backward, if that takes less memory; the bits are the same.
     pub recompute: bool,
     /// The instruction set.
     pub isa: Isa,
@@ -207,6 +208,8 @@ fn compile_acts(graph: &Graph, lowered: &Lowered, backs: &[Back], config: &PlanC
                 lines: &act.passing.lines,
                 residual: act.passing.residual,
                 activation: act.passing.activation,
+                masked: act.passing.masked,
+                masks: act.passing.masks,
             },
             prepare: config.mode == Mode::Infer && !config.keep,
         };
@@ -228,15 +231,7 @@ struct Draft<'a> {
 
 impl Draft<'_> {
     fn finish(self) -> Plan {
-        let requests = Requests::new(Schedule {
-            lowered: &self.lowered,
-            compiled: &self.compiled,
-            backs: &self.backs,
-            batch: self.config.batch,
-            keep: self.config.keep,
-            recompute: self.config.recompute,
-        });
-        let layout = memory::assign(&requests.all);
+        let (requests, layout) = self.layout();
         let (ready, ready_len) = self.ready();
         let first_buffer = 2 * self.params.specs.len() + 1;
         let places = Places { draft: &self, requests: &requests, layout: &layout, ready: &ready, first_buffer };
@@ -245,7 +240,8 @@ impl Draft<'_> {
 
         let bindings: Vec<Binding> = (0..self.compiled.len()).map(|i| places.forward(i)).collect();
         let backward = (0..self.backs.len()).map(|j| places.planned_back(j)).collect();
-        let report = Report::new(self.graph, &self.lowered, &self.compiled, &requests, &buffers);
+        let made = Made { lowered: &self.lowered, compiled: &self.compiled, backs: &self.backs, requests: &requests };
+        let report = Report::new(self.graph, &made, &buffers);
         let memory = self.memory(&buffers, ready_len, memory::peak(&requests.all));
         let kept = |lane: &Option<usize>| lane.filter(|_| self.config.keep).map(|l| places.lane(l));
         let end = |end: &End| PlannedEnd {
@@ -267,6 +263,24 @@ impl Draft<'_> {
             .collect();
         let (config, ready) = (self.config, ready_len);
         Plan { config, acts, backward, input, ends, of_node, buffers, first_buffer, ready, report, memory }
+    }
+
+    // What is needed and where it lies, with values computed once more in backward where that takes less memory.
+    fn layout(&self) -> (Requests, Layout) {
+        let layout = |recompute: bool| {
+            let (lowered, compiled, backs) = (&self.lowered, &self.compiled, &self.backs);
+            let PlanConfig { batch, keep, .. } = self.config;
+            let requests = Requests::new(Schedule { lowered, compiled, backs, batch, keep, recompute });
+            let layout = memory::assign(&requests.all);
+            (requests, layout)
+        };
+        let kept = layout(false);
+        if !self.config.recompute || self.backs.is_empty() {
+            return kept;
+        }
+        let again = layout(true);
+        let size = |(_, layout): &(Requests, Layout)| layout.lens.iter().sum::<usize>();
+        if size(&again) < size(&kept) { again } else { kept }
     }
 
     // Where the weights made ready of each act lie in their buffer, and how long that is.

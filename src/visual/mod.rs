@@ -4,6 +4,7 @@
 //! - [`LineChart`]: any lines over a common x; [`charts`]: several of them on one page.
 //! - [`confusion`]: which class was taken for which.
 //! - [`image_grid`]: many small images with their labels.
+//! - [`Sheet`]: images, maps of numbers and charts in rows under headings.
 //! - [`network()`]: the architecture of a network.
 //! - [`Matrix`]: a matrix of numbers, cell by cell, some of them pointed out.
 //! - [`Animation`]: scenes one after the other, as an SVG that moves or as a GIF.
@@ -23,6 +24,7 @@ mod confusion;
 mod curves;
 mod font;
 mod grid;
+mod heat;
 mod labels;
 mod matrix;
 mod network;
@@ -31,6 +33,7 @@ mod picture;
 mod raster;
 mod scene;
 mod series;
+mod sheet;
 mod svg;
 #[cfg(test)]
 mod tests;
@@ -43,9 +46,11 @@ pub use confusion::{Confusion, confusion};
 pub use curves::{LossCurve, TrainingCurves, loss_curve, training_curves};
 pub use font::Weight;
 pub use grid::{Cell, ImageGrid, image_grid};
+pub use heat::{Range, short};
 pub use matrix::{Matrix, NumberCell};
 pub use network::{Architecture, Block, BlockKind, Part, network};
 pub use panels::charts;
 pub use picture::{PNG_SCALE, Picture};
 pub use scene::{Anchor, Bitmap, Rect, Scene, Shape, Stroke, Text};
 pub use series::{Best, Line, Series};
+pub use sheet::{Item, Panel, Section, Sheet};

@@ -369,3 +369,63 @@ proptest! {
         assert_sound(&chart.picture().unwrap());
     }
 }
+
+fn ramp(h: usize, w: usize) -> Bitmap {
+    Bitmap::new([h, w, 1], &(0..h * w).map(|i| (i * 255 / (h * w)) as u8).collect::<Vec<_>>()).unwrap()
+}
+
+#[test]
+fn a_sheet_keeps_texts_apart_and_breaks_lines_evenly() {
+    let long = "a title that is a good deal longer than the image under it";
+    let bar = Range { low: -2.0, high: 3.5, map: ColourMap::SIGNED }.bar("what the colours measure");
+    let panel = |i: usize| {
+        let panel = Panel::new(ramp(3 + i % 3, 4), 60.0 + 10.0 * (i % 4) as f64).title(long).caption(long).caption("b");
+        Item::Image(match i % 5 {
+            0 => panel.bar(bar.clone()),
+            1 => panel.mark([0.0, 1.0, 2.0, 2.0], Paint::Series(1)),
+            2 => panel.square(),
+            _ => panel,
+        })
+    };
+    let chart = LineChart {
+        title: "a chart".into(),
+        series: vec![Series::counted("falls", &falling(8))],
+        width: 430.0,
+        height: 230.0,
+        ..LineChart::default()
+    };
+    let numbers = Panel::new(ramp(3, 3), 180.0).numbers((0..9).map(|i| format!("{i}.25")).collect());
+    let tiny = Panel::new(ramp(9, 9), 60.0).numbers(vec!["-0.000123".into(); 81]);
+    let words = Item::Words(vec![long.into(), long.repeat(9)], 200.0);
+    let sections = vec![
+        Section { heading: long.into(), note: long.repeat(4), items: (0..23).map(panel).collect() },
+        Section {
+            heading: String::new(),
+            note: String::new(),
+            items: vec![Item::Image(numbers), Item::Image(tiny), words],
+        },
+        Section {
+            heading: "charts".into(),
+            note: String::new(),
+            items: vec![Item::Chart(chart.clone()), Item::Chart(chart)],
+        },
+    ];
+    let picture =
+        Sheet { title: "A sheet".into(), subtitle: long.repeat(5), sections, ..Sheet::default() }.picture().unwrap();
+    assert_sound(&picture);
+    let words = texts(&picture);
+    assert!((0..9).all(|i| words.contains(&format!("{i}.25").as_str())), "{words:?}");
+    assert!(!words.contains(&"-0.000123"), "numbers without room are left out");
+    // Sixteen alike, of which ten fit on a line, stand eight and eight.
+    let alike = (0..16).map(|_| Item::Image(Panel::new(ramp(2, 2), 84.0))).collect();
+    let section = Section { items: alike, ..Section::default() };
+    let picture = Sheet { sections: vec![section], ..Sheet::default() }.picture().unwrap();
+    let tops =
+        picture.scene().shapes().iter().filter_map(|s| if let Shape::Image(r, _) = s { Some(r.y) } else { None });
+    let tops: Vec<f64> = tops.collect();
+    assert_eq!(tops.iter().filter(|y| **y == tops[0]).count(), 8, "{tops:?}");
+    let refused = |sheet: Sheet| sheet.picture().unwrap_err().to_string();
+    assert!(refused(Sheet::default()).contains("shows nothing"));
+    let huge = Section { items: vec![Item::Image(Panel::new(ramp(2, 2), 1e9))], ..Section::default() };
+    assert!(refused(Sheet { sections: vec![huge], ..Sheet::default() }).contains("cannot be shown"));
+}

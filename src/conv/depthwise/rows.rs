@@ -9,8 +9,9 @@
 //!
 //! The gradient to the input is the same with the kernel turned, over `dy`.
 
+use super::line::Line;
 use crate::conv::vector::{Lanes, Register, Vector};
-use crate::conv::{Axis, Finish, Geometry, Kernel, Machine, Pass, Work};
+use crate::conv::{Finish, Geometry, Kernel, Machine, Pass, Work};
 use crate::parallel::Team;
 use crate::simd::{Isa, stamp};
 
@@ -20,57 +21,6 @@ const LOW: usize = 4;
 // Rows of a piece at most, and pieces at least where there are enough rows.
 const ROWS: usize = 8;
 const PIECES: usize = 16;
-
-/// One axis of a window, as this walk sees it.
-#[derive(Debug, Clone, Copy)]
-struct Line {
-    source: usize,
-    output: usize,
-    kernel: usize,
-    stride: usize,
-    dilation: usize,
-    before: isize,
-}
-
-impl Line {
-    fn new(axis: &Axis, pass: Pass) -> Self {
-        let Axis { kernel, dilation, .. } = *axis;
-        let before = axis.before as isize;
-        match pass {
-            Pass::BackwardInput => Self {
-                source: axis.output,
-                output: axis.input,
-                kernel,
-                stride: 1,
-                dilation,
-                before: ((kernel - 1) * dilation) as isize - before,
-            },
-            _ => Self { source: axis.input, output: axis.output, kernel, stride: axis.stride, dilation, before },
-        }
-    }
-
-    // The place of the source that output `o` meets at kernel element `k`; in the padding below 0 or beyond the end.
-    #[inline(always)]
-    fn at(&self, o: usize, k: usize) -> isize {
-        (o * self.stride + k * self.dilation) as isize - self.before
-    }
-
-    // The outputs whose windows meet no padding.
-    #[inline(always)]
-    fn inside(&self) -> [usize; 2] {
-        let reach = ((self.kernel - 1) * self.dilation) as isize;
-        // The last start of a window that ends inside the source.
-        let last = self.source as isize - 1 - reach + self.before;
-        let start = self.before.max(0).cast_unsigned().div_ceil(self.stride).min(self.output);
-        let end = if last < 0 { 0 } else { last.cast_unsigned() / self.stride + 1 };
-        [start, end.clamp(start, self.output)]
-    }
-
-    #[inline(always)]
-    fn real(&self, at: isize) -> bool {
-        at >= 0 && at < self.source as isize
-    }
-}
 
 /// See the head of this file.
 pub(super) struct Rows {
@@ -205,38 +155,33 @@ fn tile<T: Vector, const K: usize, const P: usize, const INSIDE: bool, const WHO
         for kw in 0..width {
             let tap = kh * width + kw;
             let tap = if turned { height * width - 1 - tap } else { tap };
-            let w = unsafe { read::<T, WHOLE>(job.w.as_ptr().wrapping_add(tap * channels + c), live) };
+            // SAFETY: as above.
+            let w = unsafe { T::read_live::<WHOLE>(job.w.as_ptr().wrapping_add(tap * channels + c), live) };
             let start = h.at(first, kw);
             let from = line.wrapping_offset(start * channels as isize);
             for (p, sum) in sums.iter_mut().enumerate() {
                 if INSIDE || h.real(start + (p * h.stride) as isize) {
-                    *sum =
-                        unsafe { read::<T, WHOLE>(from.wrapping_add(p * h.stride * channels), live) }.mul_add(w, *sum);
+                    // SAFETY: as above.
+                    let x = unsafe { T::read_live::<WHOLE>(from.wrapping_add(p * h.stride * channels), live) };
+                    *sum = x.mul_add(w, *sum);
                 }
             }
         }
     }
     let mut bias = T::splat(0.0);
     if !job.finish.bias.is_empty() {
-        bias = unsafe { read::<T, WHOLE>(job.finish.bias.as_ptr().wrapping_add(c), live) };
+        // SAFETY: as above.
+        bias = unsafe { T::read_live::<WHOLE>(job.finish.bias.as_ptr().wrapping_add(c), live) };
     }
     for (p, sum) in sums.iter().enumerate() {
         let at = (first + p) * channels + c;
         let mut y = sum.add(bias);
         if !job.finish.residual.is_empty() {
-            y = y.add(unsafe { read::<T, WHOLE>(job.finish.residual.as_ptr().wrapping_add(at), live) });
+            // SAFETY: as above.
+            y = y.add(unsafe { T::read_live::<WHOLE>(job.finish.residual.as_ptr().wrapping_add(at), live) });
         }
         let (y, to) = (job.finish.fused.apply_vector(y), job.y.as_mut_ptr().wrapping_add(at));
         // SAFETY: as above.
-        unsafe { if WHOLE { y.write(to) } else { y.write_first(to, live) } };
+        unsafe { y.write_live::<WHOLE>(to, live) };
     }
-}
-
-// A function and not a closure: a closure is not always inlined, and outside of the instance it has no vectors.
-/// # Safety
-/// A whole vector, or `live` numbers of one, can be read.
-#[inline(always)]
-unsafe fn read<T: Vector, const WHOLE: bool>(from: *const f32, live: usize) -> T {
-    // SAFETY: the caller's promise.
-    unsafe { if WHOLE { T::read(from) } else { T::read_first(from, live) } }
 }

@@ -108,51 +108,42 @@ type V<const FMA: bool, const LANES: usize> = <Lanes<FMA, LANES> as Register>::V
 #[inline(always)]
 fn line<T: Vector, const K: usize, const WHOLE: bool>(job: &mut Job<'_>, c: usize, live: usize) {
     let Geometry { h, w, ic, .. } = *job.g;
-    // SAFETY, here and below: reads and writes are of `live` channels from `c` on, at pixels and elements that exist: the
-    // caller checked the lengths, and what lies in the padding is not read.
+    // Reads and writes are of `live` channels from `c` on, at pixels and elements that exist: the caller checked the
+    // lengths, and what lies in the padding is not read.
     let mut sums = [[T::splat(0.0); K]; K];
-    let mut real = [false; K];
-    let mut lines = [job.x.as_ptr(); K];
-    for kh in 0..K {
-        for kw in 0..K {
-            sums[kh][kw] = unsafe { read::<T, WHOLE>(job.dw.as_ptr().wrapping_add((kh * K + kw) * ic + c), live) };
+    let mut lines = [None; K];
+    for (kh, (sums, line)) in sums.iter_mut().zip(&mut lines).enumerate() {
+        for (kw, sum) in sums.iter_mut().enumerate() {
+            let from = job.dw.as_ptr().wrapping_add((kh * K + kw) * ic + c);
+            // SAFETY: as above.
+            *sum = unsafe { T::read_live::<WHOLE>(from, live) };
         }
         if let Some(iy) = h.input_at(job.oy, kh) {
-            real[kh] = true;
-            lines[kh] = job.x.as_ptr().wrapping_add(iy * w.input * ic + c);
+            *line = Some(job.x.as_ptr().wrapping_add(iy * w.input * ic + c));
         }
     }
     for ox in 0..w.output {
-        let dy = unsafe { read::<T, WHOLE>(job.dy.as_ptr().wrapping_add(ox * ic + c), live) };
+        // SAFETY: as above.
+        let dy = unsafe { T::read_live::<WHOLE>(job.dy.as_ptr().wrapping_add(ox * ic + c), live) };
         let start = (ox * w.stride) as isize - w.before as isize;
-        let inside = start >= 0 && start + ((K - 1) * w.dilation) as isize <= w.input as isize - 1;
-        for kh in 0..K {
-            if !real[kh] {
-                continue;
-            }
-            let from = lines[kh].wrapping_offset(start * ic as isize);
-            for kw in 0..K {
+        let inside = start >= 0 && start + (((K - 1) * w.dilation) as isize) < w.input as isize;
+        for (sums, line) in sums.iter_mut().zip(&lines) {
+            let Some(line) = line else { continue };
+            let from = line.wrapping_offset(start * ic as isize);
+            for (kw, sum) in sums.iter_mut().enumerate() {
                 if inside || w.input_at(ox, kw).is_some() {
-                    sums[kh][kw] = unsafe { read::<T, WHOLE>(from.wrapping_add(kw * w.dilation * ic), live) }
-                        .mul_add(dy, sums[kh][kw]);
+                    // SAFETY: as above.
+                    let x = unsafe { T::read_live::<WHOLE>(from.wrapping_add(kw * w.dilation * ic), live) };
+                    *sum = x.mul_add(dy, *sum);
                 }
             }
         }
     }
-    for kh in 0..K {
-        for kw in 0..K {
+    for (kh, sums) in sums.iter().enumerate() {
+        for (kw, sum) in sums.iter().enumerate() {
             let to = job.dw.as_mut_ptr().wrapping_add((kh * K + kw) * ic + c);
             // SAFETY: as above.
-            unsafe { if WHOLE { sums[kh][kw].write(to) } else { sums[kh][kw].write_first(to, live) } };
+            unsafe { sum.write_live::<WHOLE>(to, live) };
         }
     }
-}
-
-// A function and not a closure: a closure is not always inlined, and outside of the instance it has no vectors.
-/// # Safety
-/// A whole vector, or `live` numbers of one, can be read.
-#[inline(always)]
-unsafe fn read<T: Vector, const WHOLE: bool>(from: *const f32, live: usize) -> T {
-    // SAFETY: the caller's promise.
-    unsafe { if WHOLE { T::read(from) } else { T::read_first(from, live) } }
 }

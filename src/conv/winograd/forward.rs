@@ -17,7 +17,7 @@ use super::tiling::{Block, Positions, Tiling};
 use super::transform::{Gather, Kernels, POSITIONS, kernel, output};
 use crate::conv::cover::Cover;
 use crate::conv::direct::{Column, columns};
-use crate::conv::tile::{Fused, Job, Row, Terms};
+use crate::conv::tile::{Ahead, Fused, Job, Row, Terms};
 use crate::conv::{Finish, Geometry, Kernel, Machine, Pass, Work};
 use crate::parallel::Team;
 use crate::simd::Isa;
@@ -212,6 +212,7 @@ impl Forward {
                     bias: &[],
                     residual: &[],
                     fused: Fused::Linear,
+                    ahead: Ahead::default(),
                 });
             }
         }

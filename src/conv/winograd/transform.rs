@@ -229,13 +229,13 @@ unsafe fn both<T: Vector, L: Line<N, M>, const LANES: usize, const N: usize, con
             *x_ij = unsafe { if live == LANES { T::read(from) } else { T::read_first(from, live) } };
         }
         let column = L::line(column);
-        for i in 0..M {
-            lines[i][j] = column[i];
+        for (line, x) in lines.iter_mut().zip(column) {
+            line[j] = x;
         }
     }
     let mut y = [[zero; M]; M];
-    for i in 0..M {
-        y[i] = L::line(lines[i]);
+    for (y, line) in y.iter_mut().zip(lines) {
+        *y = L::line(line);
     }
     y
 }

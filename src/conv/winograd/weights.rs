@@ -14,7 +14,7 @@ use super::tiling::{Block, OUT, Positions, Tiling};
 use super::transform::{Kernels, POSITIONS, Spread, gradient, weights};
 use crate::conv::cover::Cover;
 use crate::conv::direct::{Column, columns};
-use crate::conv::tile::{Fused, Job, Row, Terms};
+use crate::conv::tile::{Ahead, Fused, Job, Row, Terms};
 use crate::conv::{Geometry, Kernel, Machine, Pass, Work};
 use crate::parallel::Team;
 use crate::simd::Isa;
@@ -168,6 +168,7 @@ impl Weights {
                     bias: &[],
                     residual: &[],
                     fused: Fused::Linear,
+                    ahead: Ahead::default(),
                 });
             }
         }

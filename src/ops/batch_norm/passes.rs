@@ -8,7 +8,7 @@
 //! ```
 
 use crate::conv::Fused;
-use crate::ops::channels::{COEFFICIENTS, in_blocks};
+use crate::ops::channels::{Addends, COEFFICIENTS, Products, in_blocks};
 use crate::simd::{mul_add, stamp};
 
 /// What a pass reads: rows of `x`, with the coefficients of its lines, and where there is one the other branch `r`.
@@ -100,15 +100,28 @@ fn products_body<const FMA: bool, const LANES: usize>(rows: Rows<'_>, dy: &[f32]
 #[inline(always)]
 fn products_rows<const FMA: bool>(rows: Rows<'_>, dy: &[f32], sums: &mut [f32], f: Fused) {
     let [center, scale, offset, _] = arrays(rows.line);
-    in_blocks(rows.x, dy, center.len(), sums, |x, dy, a, b| {
-        let numbers = x.iter().zip(dy).zip(a).zip(b).zip(center).zip(scale).zip(offset);
-        for ((((((x, dy), a), b), center), scale), offset) in numbers {
+    in_blocks(rows.x, dy, center.len(), sums, &Masked::<FMA> { center, scale, offset, f });
+}
+
+/// `g = dy f'(line(x))`, and its product with `x - centre`.
+struct Masked<'a, const FMA: bool> {
+    center: &'a [f32],
+    scale: &'a [f32],
+    offset: &'a [f32],
+    f: Fused,
+}
+
+impl<const FMA: bool> Addends for Masked<'_, FMA> {
+    #[inline(always)]
+    fn add(&self, x: &[f32], dy: &[f32], a: &mut [f32], b: &mut [f32]) {
+        let line = self.center.iter().zip(self.scale).zip(self.offset);
+        for ((((x, dy), a), b), ((center, scale), offset)) in x.iter().zip(dy).zip(a).zip(b).zip(line) {
             let d = x - center;
-            let g = f.gradient(*dy, f.apply(mul_add::<FMA>(d, *scale, *offset)));
+            let g = self.f.gradient(*dy, self.f.apply(mul_add::<FMA>(d, *scale, *offset)));
             *a += g;
             *b = mul_add::<FMA>(g, d, *b);
         }
-    });
+    }
 }
 
 #[inline(always)]
@@ -131,13 +144,10 @@ fn masked_products_body<const FMA: bool, const LANES: usize>(
 #[inline(always)]
 fn masked_rows<const FMA: bool>(rows: Rows<'_>, y: &[f32], dy: &mut [f32], sums: &mut [f32], f: Fused) {
     let [center, ..] = arrays(rows.line);
-    dy.iter_mut().zip(y).for_each(|(dy, y)| *dy = f.gradient(*dy, *y));
-    in_blocks(rows.x, dy, center.len(), sums, |x, dy, a, b| {
-        for ((((x, center), dy), a), b) in x.iter().zip(center).zip(dy).zip(a).zip(b) {
-            *a += dy;
-            *b = mul_add::<FMA>(*dy, x - center, *b);
-        }
-    });
+    for (dy, y) in dy.iter_mut().zip(y) {
+        *dy = f.gradient(*dy, *y);
+    }
+    in_blocks(rows.x, dy, center.len(), sums, &Products::<FMA>(center));
 }
 
 #[inline(always)]

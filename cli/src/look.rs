@@ -1,0 +1,138 @@
+//! What the commands that look inside share: a model, an image as the network sees it, and where the picture goes.
+
+use std::path::{Path, PathBuf};
+
+use striate::data::{Image, Preprocess};
+use striate::visual::Picture;
+use striate::{Error, Model, Result, Shape};
+
+use crate::args::{LookArgs, PixelArgs};
+use crate::input::{self, Wanted};
+use crate::out::say;
+use crate::sample;
+
+/// A model and one sample.
+pub struct Subject {
+    pub model: Model,
+    /// `[h, w, c]`, as the network takes it.
+    pub x: Vec<f32>,
+    /// The same as bytes.
+    pub image: Image,
+    /// How bytes become the network's numbers, where that is known.
+    pub preprocess: Option<Preprocess>,
+}
+
+impl Subject {
+    /// The model and the image that the arguments name.
+    pub fn open(model: &str, image: &Path, args: &LookArgs) -> Result<Self> {
+        let model = open_model(model, args)?;
+        let (x, image, preprocess) = read(&model, image, &args.pixels)?;
+        Ok(Self { model, x, image, preprocess })
+    }
+
+    /// What a class is called.
+    pub fn label(&self, class: usize) -> String {
+        label(&self.model, class)
+    }
+}
+
+/// What a class is called.
+pub fn label(model: &Model, class: usize) -> String {
+    model.labels.get(class).cloned().unwrap_or_else(|| format!("class {class}"))
+}
+
+/// A model with its weights. That the picture has a kind is checked first, since what follows may take minutes.
+pub fn open_model(name: &str, args: &LookArgs) -> Result<Model> {
+    let ending = |out: &PathBuf| out.extension().map(|e| e.to_string_lossy().to_lowercase());
+    if let Some(out) = args.out.as_ref().filter(|out| !matches!(ending(out).as_deref(), Some("svg" | "png"))) {
+        return Err(Error::argument(format!("{} names no kind of picture", out.display()))
+            .with_help("end the name in .svg or .png"));
+    }
+    input::trained(name, &Wanted { network: &args.network, offline: args.offline })
+}
+
+/// The class that a text names, by its number or by its label.
+pub fn class(model: &Model, text: &str) -> Result<usize> {
+    if let Ok(number) = text.parse() {
+        return Ok(number);
+    }
+    let wanted = text.to_lowercase();
+    let label = model.labels.iter().position(|l| l.to_lowercase() == wanted);
+    label.ok_or_else(|| {
+        let known: Vec<&str> = model.labels.iter().map(String::as_str).collect();
+        let error = Error::argument(format!("the model has no class '{text}'"));
+        match striate::error::nearest(text, &known) {
+            Some(near) => error.with_help(format!("did you mean '{near}'?")),
+            None => error.with_help(format!("give its number, 0 to {}", known.len().max(1) - 1)),
+        }
+    })
+}
+
+/// One sample of a file: the network's numbers, and the image that they show.
+pub fn read(model: &Model, path: &Path, pixels: &PixelArgs) -> Result<(Vec<f32>, Image, Option<Preprocess>)> {
+    let shape = model.graph().input_shape()?;
+    let preprocess = sample::preprocess(model.preprocess.as_ref(), pixels, shape)?;
+    let mut x = sample::read(path, preprocess.as_ref(), shape)?;
+    x.truncate(shape.len());
+    let is_array = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"));
+    let image = match &preprocess {
+        Some(preprocess) if !is_array => preprocess.prepare(&Image::open(path)?)?,
+        _ => shown(shape, &x)?,
+    };
+    Ok((x, image, preprocess))
+}
+
+// An array as an image: from its smallest number to its largest, channels that are no colours as their mean.
+fn shown(shape: Shape, x: &[f32]) -> Result<Image> {
+    let &[h, w, c] = shape.dims() else {
+        return Err(Error::argument(format!("the network takes {shape}, which is no image"))
+            .with_help("looking inside needs a network that takes height, width and channels"));
+    };
+    let values: Vec<f32> =
+        if c == 3 { x.to_vec() } else { x.chunks(c).map(|p| p.iter().sum::<f32>() / c as f32).collect() };
+    let low = values.iter().copied().fold(f32::INFINITY, f32::min);
+    let high = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let scale = if high > low { 255.0 / (high - low) } else { 0.0 };
+    let bytes = values.iter().map(|v| ((v - low) * scale).round() as u8).collect();
+    Image::new([h, w, if c == 3 { 3 } else { 1 }], bytes)
+}
+
+/// The number of each channel for a byte, zeros where the model does not say.
+pub fn number_of_byte(preprocess: Option<&Preprocess>, channels: usize, byte: u8) -> Vec<f32> {
+    let mut x = vec![0.0; channels];
+    if let Some(preprocess) = preprocess {
+        preprocess.levels().fill(&vec![byte; channels], &mut x);
+    }
+    x
+}
+
+/// Writes the picture where it was asked for, and says so unless the numbers are printed.
+pub fn save(picture: &Picture, args: &LookArgs, name: &str) -> Result<PathBuf> {
+    let path = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.png")));
+    picture.save(&path)?;
+    if !args.json {
+        say!("Drawn: {}", path.display());
+    }
+    Ok(path)
+}
+
+/// The numbers of black and white for each channel; none where the model does not say.
+pub fn levels(preprocess: Option<&Preprocess>, channels: usize) -> Vec<[f32; 2]> {
+    if preprocess.is_none() {
+        return Vec::new();
+    }
+    let (black, white) = (number_of_byte(preprocess, channels, 0), number_of_byte(preprocess, channels, 255));
+    black.into_iter().zip(white).map(|(black, white)| [black.min(white), white.max(black)]).collect()
+}
+
+/// Numbers after `--at`: row, column and channel.
+pub fn place(text: &str) -> Result<[usize; 3], String> {
+    let numbers: Option<Vec<usize>> = text.split(',').map(|n| n.trim().parse().ok()).collect();
+    match numbers.as_deref() {
+        Some([y, x, c]) => Ok([*y, *x, *c]),
+        Some([c]) => Ok([0, 0, *c]),
+        _ => {
+            Err("give row, column and channel, such as 3,5,0; or the number of a value, where there are no rows".into())
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Inversion: how much of an image can be restored from what a layer keeps of it (V11).
+//!
+//! From grey, pixels are changed until the layer's values are those of the image:
+//!
+//! ```text
+//! E(p) = |f(p) - f(image)|^2 / |f(image)|^2 + smooth mean (p - its neighbours)^2
+//! ```
+//!
+//! Source: Mahendran and Vedaldi, "Understanding deep image representations by inverting them", 2015, arXiv:1412.0035,
+//! with `beta = 2` and pixels held between black and white in place of the paper's bound.
+
+use super::canvas::{Canvas, Levels};
+use super::show::bitmap;
+use super::tape::{ReluRule, Spot, Tape, TapeConfig};
+use super::window::image;
+use crate::data::Image;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::session::Machine;
+use crate::visual::{Item, Panel, Picture, Section, Sheet};
+
+/// How [`invert`] works.
+#[derive(Debug, Clone)]
+pub struct InvertConfig {
+    /// The numbers of black and white for each channel; 0 and 1 if empty.
+    pub levels: Levels,
+    /// Steps.
+    pub steps: usize,
+    /// The weight of smoothness.
+    pub smooth: f32,
+    /// The seed of the first noise.
+    pub seed: u64,
+    /// The machine.
+    pub machine: Machine,
+}
+
+impl Default for InvertConfig {
+    fn default() -> Self {
+        Self { levels: Vec::new(), steps: 200, smooth: 0.1, seed: 0, machine: Machine::default() }
+    }
+}
+
+/// What could be restored from one layer.
+#[derive(Debug, Clone)]
+pub struct Inversion {
+    /// The layer.
+    pub layer: String,
+    /// The numbers that it keeps of a sample.
+    pub values: usize,
+    /// What was restored.
+    pub image: Image,
+    /// How far the layer's values still are from those of the image: `|f(p) - f(image)| / |f(image)|`.
+    pub error: f64,
+    /// The same for the grey image that it began with.
+    pub start: f64,
+    /// The correlation of the restored pixels with those of the image, -1 to 1.
+    pub correlation: f64,
+}
+
+/// Restores a sample `[h, w, c]` from the values of a layer.
+///
+/// # Errors
+/// The network takes no images, there is no such layer, its values are all 0, or a setting is out of range.
+pub fn invert(model: &Model, x: &[f32], layer: &str, config: &InvertConfig) -> Result<Inversion> {
+    let dims = image(model.graph().input_shape()?)?;
+    checked(config.steps, config.smooth)?;
+    let mut tape = Tape::new(model, 1, &TapeConfig { upto: Some(layer), machine: config.machine.clone() })?;
+    let spot = Spot::Layer(layer);
+    tape.forward(x)?;
+    let goal = tape.value(spot)?.into_data();
+    super::score::finite(&goal)?;
+    let size: f64 = goal.iter().map(|v| f64::from(*v).powi(2)).sum();
+    if size == 0.0 {
+        return Err(Error::argument(format!("all values of layer '{layer}' are 0 for this image, so nothing is kept"))
+            .with_help("look at another layer or at another image"));
+    }
+    let mut canvas = Canvas::new(dims, &config.levels, config.seed)?;
+    let scale = (2.0 / size) as f32;
+    let mut errors = Vec::new();
+    for step in 0..=config.steps {
+        tape.forward(&canvas.x())?;
+        let off: Vec<f32> = tape.value(spot)?.data().iter().zip(&goal).map(|(v, goal)| v - goal).collect();
+        errors.push((off.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / size).sqrt());
+        if step == config.steps {
+            break;
+        }
+        let dy: Vec<f32> = off.iter().map(|v| scale * v).collect();
+        tape.backward(spot, &dy, ReluRule::Derivative)?;
+        // The steps shrink to nothing, so that the end does not tremble.
+        let rate = 0.05 * (1.0 - step as f32 / config.steps as f32);
+        canvas.descend(tape.input_gradient().data(), rate, config.smooth);
+    }
+    Ok(Inversion {
+        layer: layer.into(),
+        values: goal.len(),
+        image: canvas.image()?,
+        error: *errors.last().expect("at least one step"),
+        start: errors[0],
+        correlation: correlation(canvas.pixels(), &canvas.pixels_of(x)),
+    })
+}
+
+pub(super) fn checked(steps: usize, smooth: f32) -> Result<()> {
+    if steps == 0 || steps > 100_000 {
+        return Err(Error::argument(format!("{steps} steps are out of range")).with_help("give 1 to 100,000"));
+    }
+    if !(smooth.is_finite() && smooth >= 0.0) {
+        return Err(Error::argument(format!("smoothness {smooth} is out of range")).with_help("give 0 or more"));
+    }
+    Ok(())
+}
+
+fn correlation(a: &[f32], b: &[f32]) -> f64 {
+    let mean = |v: &[f32]| v.iter().map(|v| f64::from(*v)).sum::<f64>() / v.len() as f64;
+    let (ma, mb) = (mean(a), mean(b));
+    let sum = |f: &dyn Fn(f64, f64) -> f64| {
+        a.iter().zip(b).map(|(a, b)| f(f64::from(*a) - ma, f64::from(*b) - mb)).sum::<f64>()
+    };
+    let spread = (sum(&|a, _| a * a) * sum(&|_, b| b * b)).sqrt();
+    if spread == 0.0 { 0.0 } else { sum(&|a, b| a * b) / spread }
+}
+
+/// Draws what was restored from each layer, after the image itself.
+///
+/// # Errors
+/// There is nothing to draw.
+pub fn invert_sheet(name: &str, photo: &Image, all: &[Inversion]) -> Result<Picture> {
+    let dims = photo.dims();
+    let first = Panel::new(bitmap(photo)?, 190.0)
+        .title("the image")
+        .caption(format!("{} numbers", dims.iter().product::<usize>()));
+    let mut items = vec![Item::Image(first)];
+    for i in all {
+        let panel = Panel::new(bitmap(&i.image)?, 190.0).title(super::show::cut(&i.layer, 28));
+        let panel = panel.caption(format!("from {} numbers, off by {:.1} %", i.values, 100.0 * i.error));
+        items.push(Item::Image(panel.caption(format!("correlation with the image {:.2}", i.correlation))));
+    }
+    let section = Section { items, ..Section::default() };
+    let subtitle = "pixels changed from grey until the layer's values are those of the image";
+    let title = format!("What {name} keeps of the image");
+    Sheet { title, subtitle: subtitle.into(), sections: vec![section], ..Sheet::default() }.picture()
+}
