@@ -30,6 +30,7 @@
 //!    [`train::History`]. With checkpoints it can be killed and resumed without changing a bit.
 //! 5. **Evaluation.** [`Model::evaluate`] gives the loss, the accuracy with its interval, and what was taken for what.
 //!    [`inspect::certificate`] checks each operation of the network against its formula.
+//!    [`inspect::explain`] shows what a layer does to small numbers, step by step; [`inspect::museum`] shows what mistakes do.
 //! 6. **Use.** [`Model::save`] and [`Model::load`] keep it in one file with all that a prediction needs;
 //!    [`Model::predict`] runs it. [`session::Session`] does so many times without setting up anew.
 //!

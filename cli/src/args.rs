@@ -1,5 +1,6 @@
 //! The arguments of every command, with the help that teaches them.
 
+pub mod explain;
 mod look;
 
 use std::path::PathBuf;
@@ -63,6 +64,10 @@ pub enum Command {
     /// Make the image that a class or a channel answers to most
     #[command(alias = "maximize")]
     Maximise(MaximiseArgs),
+    /// Show the mathematics of a layer step by step, on small numbers
+    Explain(explain::ExplainArgs),
+    /// Show famous mistakes at work: what the loss says, and what a check says
+    Museum(explain::MuseumArgs),
     /// Download trained weights
     Fetch(FetchArgs),
     /// List the networks that the program knows

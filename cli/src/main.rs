@@ -15,6 +15,7 @@ mod deconvnet;
 mod diff;
 mod download;
 mod evaluate;
+mod explain;
 mod features;
 mod fetch;
 mod filters;
@@ -24,6 +25,7 @@ mod job;
 mod list;
 mod look;
 mod maximise;
+mod museum;
 mod out;
 mod plan;
 mod predict;
@@ -75,6 +77,8 @@ fn run(command: &Command) -> striate::Result<ExitCode> {
         Command::Deconvnet(args) => deconvnet::run(args),
         Command::Invert(args) => invert::run(args),
         Command::Maximise(args) => maximise::run(args),
+        Command::Explain(args) => explain::run(args),
+        Command::Museum(args) => museum::run(args),
         Command::Fetch(args) => fetch::run(args),
         Command::Models(args) => list::models(args),
         Command::Data(args) => list::data(args),

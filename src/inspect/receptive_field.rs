@@ -52,7 +52,7 @@ impl fmt::Display for Field {
     }
 }
 
-fn short(value: f64) -> String {
+pub(super) fn short(value: f64) -> String {
     let text = format!("{value:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_string()
 }
@@ -95,13 +95,13 @@ fn widest(a: Field, b: Field) -> Field {
 }
 
 // How a layer looks at its input along one axis.
-#[derive(Clone, Copy)]
-struct Look {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look {
     // Values of the input that one value sees, and their distance.
-    taps: usize,
-    dilation: usize,
+    pub(super) taps: usize,
+    pub(super) dilation: usize,
     // Steps of the input for one step of the output.
-    step: f64,
+    pub(super) step: f64,
 }
 
 fn after(op: &Op, before: Field, shapes: (&Shape, &Shape)) -> Field {
@@ -115,7 +115,7 @@ fn after(op: &Op, before: Field, shapes: (&Shape, &Shape)) -> Field {
 }
 
 // One look for each axis; none where the layer sees all of its input.
-fn looks(op: &Op, (x, y): (&Shape, &Shape), axes: usize) -> Option<Vec<Look>> {
+pub(super) fn looks(op: &Op, (x, y): (&Shape, &Shape), axes: usize) -> Option<Vec<Look>> {
     let window = |taps: [usize; 2], step: [usize; 2], dilation: [usize; 2]| {
         Some((0..2).map(|i| Look { taps: taps[i], dilation: dilation[i], step: step[i] as f64 }).collect())
     };

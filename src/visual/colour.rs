@@ -78,6 +78,8 @@ pub enum Paint {
     Frame,
     /// The colour of series `i`; the palette starts again after [`PALETTE`] is used up.
     Series(usize),
+    /// The colour of series `i`, so pale that ink can be read on it.
+    Tint(usize),
     /// One colour in both forms.
     Solid(Colour),
 }
@@ -86,7 +88,8 @@ impl Paint {
     /// The paints that have a class of their own in an SVG.
     pub(super) fn themed() -> impl Iterator<Item = Self> {
         let series = (0..PALETTE.len()).map(Self::Series);
-        [Self::Page, Self::Ink, Self::Muted, Self::Grid, Self::Frame].into_iter().chain(series)
+        let tints = (0..PALETTE.len()).map(Self::Tint);
+        [Self::Page, Self::Ink, Self::Muted, Self::Grid, Self::Frame].into_iter().chain(series).chain(tints)
     }
 
     /// The colour on a light page.
@@ -98,6 +101,7 @@ impl Paint {
             Self::Grid => Colour::hex(0xe6e9ed),
             Self::Frame => Colour::hex(0x98a1ab),
             Self::Series(i) => PALETTE[i % PALETTE.len()].0,
+            Self::Tint(i) => Self::Series(i).light().mix(Self::Page.light(), 0.74),
             Self::Solid(colour) => colour,
         }
     }
@@ -111,6 +115,7 @@ impl Paint {
             Self::Grid => Colour::hex(0x2b323a),
             Self::Frame => Colour::hex(0x66707b),
             Self::Series(i) => PALETTE[i % PALETTE.len()].1,
+            Self::Tint(i) => Self::Series(i).dark().mix(Self::Page.dark(), 0.7),
             Self::Solid(colour) => colour,
         }
     }
@@ -124,6 +129,7 @@ impl Paint {
             Self::Grid => "grid".into(),
             Self::Frame => "frame".into(),
             Self::Series(i) => format!("c{}", i % PALETTE.len()),
+            Self::Tint(i) => format!("t{}", i % PALETTE.len()),
             Self::Solid(_) => return None,
         })
     }
@@ -285,6 +291,15 @@ mod tests {
         assert!(contrast(Paint::Muted) > 5.0);
         for i in 0..4 {
             assert!(contrast(Paint::Series(i)) >= 2.9, "series {i}: {}", contrast(Paint::Series(i)));
+        }
+    }
+
+    #[test]
+    fn ink_reads_on_every_tint() {
+        for i in 0..PALETTE.len() {
+            let [ink, tint] = [Paint::Ink, Paint::Tint(i)];
+            let least = ink.light().contrast(tint.light()).min(ink.dark().contrast(tint.dark()));
+            assert!(least >= 7.0, "tint {i}: {least}");
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Values in, pictures out, as SVG and as PNG.
 //!
 //! - [`training_curves`], [`loss_curve`]: how a training run went.
-//! - [`LineChart`]: any lines over a common x.
+//! - [`LineChart`]: any lines over a common x; [`charts`]: several of them on one page.
 //! - [`confusion`]: which class was taken for which.
 //! - [`image_grid`]: many small images with their labels.
 //! - [`Sheet`]: images, maps of numbers and charts in rows under headings.
 //! - [`network()`]: the architecture of a network.
+//! - [`Matrix`]: a matrix of numbers, cell by cell, some of them pointed out.
+//! - [`Animation`]: scenes one after the other, as an SVG that moves or as a GIF.
 //!
 //! Each is laid out once, as a [`Scene`] of plain shapes, from which both forms
 //! are made, so they show the same. Text is measured in one embedded typeface,
@@ -14,6 +16,7 @@
 //!
 //! Nothing here knows training, graphs or tensors.
 
+mod animation;
 mod axis;
 mod chart;
 mod colour;
@@ -23,7 +26,9 @@ mod font;
 mod grid;
 mod heat;
 mod labels;
+mod matrix;
 mod network;
+mod panels;
 mod picture;
 mod raster;
 mod scene;
@@ -33,6 +38,7 @@ mod svg;
 #[cfg(test)]
 mod tests;
 
+pub use animation::{Animation, MOST_FRAMES};
 pub use axis::{AxisStyle, Scale, Unit};
 pub use chart::LineChart;
 pub use colour::{Colour, ColourBar, ColourMap, PALETTE, Paint};
@@ -41,7 +47,9 @@ pub use curves::{LossCurve, TrainingCurves, loss_curve, training_curves};
 pub use font::Weight;
 pub use grid::{Cell, ImageGrid, image_grid};
 pub use heat::{Range, short};
+pub use matrix::{Matrix, NumberCell};
 pub use network::{Architecture, Block, BlockKind, Part, network};
+pub use panels::charts;
 pub use picture::{PNG_SCALE, Picture};
 pub use scene::{Anchor, Bitmap, Rect, Scene, Shape, Stroke, Text};
 pub use series::{Best, Line, Series};

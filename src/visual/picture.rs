@@ -60,8 +60,13 @@ impl Picture {
                     .with_help("end the name in .svg or .png"));
             }
         };
-        std::fs::write(path, bytes).map_err(|e| Error::io(path, "write", &e))
+        write(path, &bytes)
     }
+}
+
+/// Writes the bytes of a picture.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    std::fs::write(path, bytes).map_err(|e| Error::io(path, "write", &e))
 }
 
 /// Draws title and subtitle at the top of a frame, and returns where they end.

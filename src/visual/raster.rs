@@ -23,11 +23,17 @@ impl Scene {
     ///
     /// A picture that would have no pixel, or more than 16,384 on a side.
     pub fn to_png(&self, scale: f64) -> Result<Vec<u8>> {
-        let mut canvas = Canvas::new(self, scale)?;
-        for shape in &self.shapes {
-            canvas.shape(shape);
-        }
-        canvas.encode(self, scale)
+        Canvas::of(self, scale)?.encode(self, scale)
+    }
+
+    /// Width, height, and three bytes for each pixel.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scene::to_png`].
+    pub(super) fn to_rgb(&self, scale: f64) -> Result<([usize; 2], Vec<u8>)> {
+        let canvas = Canvas::of(self, scale)?;
+        Ok(([canvas.pixels.width() as usize, canvas.pixels.height() as usize], canvas.rgb()))
     }
 }
 
@@ -37,6 +43,14 @@ struct Canvas {
 }
 
 impl Canvas {
+    fn of(scene: &Scene, scale: f64) -> Result<Self> {
+        let mut canvas = Self::new(scene, scale)?;
+        for shape in &scene.shapes {
+            canvas.shape(shape);
+        }
+        Ok(canvas)
+    }
+
     fn new(scene: &Scene, scale: f64) -> Result<Self> {
         let (w, h) = ((scene.width * scale).round(), (scene.height * scale).round());
         let allowed = 1.0..=LARGEST_SIDE;
@@ -99,9 +113,13 @@ impl Canvas {
         self.pixels.draw_pixmap(0, 0, source.as_ref(), &look, place, None);
     }
 
+    // The page is opaque, so the fourth byte of each pixel says nothing.
+    fn rgb(&self) -> Vec<u8> {
+        self.pixels.data().chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect()
+    }
+
     fn encode(&self, scene: &Scene, scale: f64) -> Result<Vec<u8>> {
-        // The page is opaque, so the fourth byte of each pixel says nothing.
-        let rgb: Vec<u8> = self.pixels.data().chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect();
+        let rgb = self.rgb();
         let dots = (PER_METRE * scale).round() as u32;
         let words = [("Title", scene.title.as_str()), ("Description", scene.description.as_str())];
         encode(&rgb, self.pixels.width(), self.pixels.height(), Some(dots), &words)

@@ -18,18 +18,7 @@ use super::scene::{Anchor, Bitmap, Rect, Scene, Shape, Stroke, Text};
 impl Scene {
     /// The scene as an SVG document.
     pub fn to_svg(&self) -> String {
-        let mut out = String::new();
-        let (w, h) = (num(self.width), num(self.height));
-        let family = font::FAMILY;
-        let _ = writeln!(
-            out,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" xmlns:xlink=\"http://www.w3.org/1999/xlink\" width=\"{w}\" height=\"{h}\" \
-             viewBox=\"0 0 {w} {h}\" role=\"img\" aria-labelledby=\"title desc\" font-family=\"{family}\">"
-        );
-        let _ = writeln!(out, "<title id=\"title\">{}</title>", escape(&self.title));
-        let _ = writeln!(out, "<desc id=\"desc\">{}</desc>", escape(&self.description));
-        out.push_str(&style_sheet());
-        shape(&mut out, &Shape::Fill(self.page(), Paint::Page));
+        let mut out = head(self, "");
         for item in &self.shapes {
             shape(&mut out, item);
         }
@@ -38,17 +27,35 @@ impl Scene {
     }
 }
 
-fn style_sheet() -> String {
+/// The document up to the first shape of the scene: its page is drawn, `rules` are added to the style sheet.
+pub(super) fn head(scene: &Scene, rules: &str) -> String {
+    let mut out = String::new();
+    let (w, h) = (num(scene.width), num(scene.height));
+    let family = font::FAMILY;
+    let _ = writeln!(
+        out,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" xmlns:xlink=\"http://www.w3.org/1999/xlink\" width=\"{w}\" height=\"{h}\" \
+         viewBox=\"0 0 {w} {h}\" role=\"img\" aria-labelledby=\"title desc\" font-family=\"{family}\">"
+    );
+    let _ = writeln!(out, "<title id=\"title\">{}</title>", escape(&scene.title));
+    let _ = writeln!(out, "<desc id=\"desc\">{}</desc>", escape(&scene.description));
+    out.push_str(&style_sheet(rules));
+    shape(&mut out, &Shape::Fill(scene.page(), Paint::Page));
+    out
+}
+
+fn style_sheet(rules: &str) -> String {
     let mut out = String::from("<style>text{font-kerning:none;white-space:pre}@media (prefers-color-scheme:dark){");
     for paint in Paint::themed() {
         let (Some(class), dark) = (paint.class(), paint.dark()) else { continue };
         let _ = write!(out, ".f-{class}{{fill:{dark}}}.s-{class}{{stroke:{dark}}}");
     }
-    out.push_str("}</style>\n");
+    let _ = writeln!(out, "}}{rules}</style>");
     out
 }
 
-fn shape(out: &mut String, shape: &Shape) {
+/// Adds the element of a shape.
+pub(super) fn shape(out: &mut String, shape: &Shape) {
     let _ = match shape {
         Shape::Fill(r, paint) => writeln!(out, "<rect {}{}/>", place(r), attributes(Some(*paint), None)),
         Shape::Outline(r, stroke) => writeln!(out, "<rect {}{}/>", place(r), attributes(None, Some(stroke))),
@@ -136,7 +143,7 @@ fn attributes(fill: Option<Paint>, stroke: Option<&Stroke>) -> String {
 }
 
 /// A coordinate with at most two decimals.
-fn num(v: f64) -> String {
+pub(super) fn num(v: f64) -> String {
     let text = format!("{v:.2}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     if text == "-0" { "0".into() } else { text.into() }
