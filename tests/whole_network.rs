@@ -141,9 +141,12 @@ fn gradients_of_networks_with_branches_are_those_of_their_formula() {
 }
 
 fn gradients_are_those_of_the_formula(graph: Graph) {
-    let model = Model::new(graph, 1).unwrap();
-    let graph = model.graph();
+    let mut model = Model::new(graph, 1).unwrap();
     let mut rng = Rng::new(2);
+    // A bias of 0 behind inputs of 0 stands at the kink of a ReLU, where a difference quotient is no gradient.
+    let biases = model.params_mut().iter_mut().filter(|p| p.name.ends_with("bias"));
+    biases.for_each(|p| p.data.iter_mut().for_each(|b| *b += 0.3 * rng.normal() as f32));
+    let graph = model.graph();
     let x: Vec<f32> = (0..BATCH * 72).map(|_| rng.normal() as f32).collect();
     let r: Vec<f32> = (0..BATCH * 3).map(|_| rng.normal() as f32).collect();
     let x64: Vec<f64> = x.iter().map(|v| f64::from(*v)).collect();
@@ -270,9 +273,12 @@ fn fusion_and_shared_buffers_change_no_bit_but_those_of_folded_weights() {
         let bound = if folds { 4e-6 * largest } else { 0.0 };
         let near = kept.iter().zip(&whole).all(|(a, b)| (a - b).abs() <= bound);
         assert!(near, "{}: {kept:?}, {whole:?}", model.graph().name());
-        // A smaller batch runs in the same buffers, and gives the same answers.
+        // A smaller batch runs in the same buffers, and gives the same answers: to the rounding, since the convolutions'
+        // algorithms follow from the shape.
         session.infer(&x[..2 * len], 2).unwrap();
-        assert_eq!(*session.output(), whole[..whole.len() / 5 * 2], "{}", model.graph().name());
+        let (few, bound) = (session.output().to_vec(), 4e-6 * largest);
+        let near = few.iter().zip(&whole).all(|(a, b)| (a - b).abs() <= bound);
+        assert!(near && few.len() == whole.len() / 5 * 2, "{}: {few:?}, {whole:?}", model.graph().name());
     }
 }
 

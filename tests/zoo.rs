@@ -225,7 +225,9 @@ fn run(graph: Graph, weights: &[(String, Vec<f32>)], x: &[f32]) -> Vec<f32> {
         let dims = model.params().iter().find(|p| p.name == *name).unwrap().dims.clone();
         model.set_param(name, &Tensor::new(&dims, data.clone()).unwrap()).unwrap();
     }
-    let mut session = Session::new(&model, Machine::default()).unwrap();
+    // One algorithm, so that the whole and its halves sum alike.
+    let machine = Machine { algorithm: Some("direct".into()), ..Machine::default() };
+    let mut session = Session::new(&model, machine).unwrap();
     session.infer(x, 1).unwrap();
     session.output().to_vec()
 }

@@ -19,11 +19,12 @@ use crate::conv::{Geometry, Kernel, Machine, Pass, Work};
 use crate::parallel::Team;
 use crate::simd::Isa;
 
-// Numbers of the transformed inputs and gradients of a round.
+// Numbers of the transformed inputs and gradients of a round: some blocks for each thread, and what a cache holds.
 const ROUND: usize = 1 << 20;
-// Numbers of the sums that are made at a time, where all tiles fit a round; and panels of a batch at least.
-const SUMS: usize = 1 << 20;
-const PANELS: usize = 4;
+// The same where the sums are made in batches of panels: better one round, since each batch needs the transforms.
+const ONE: usize = 5 << 20;
+// Numbers of the sums that are made at a time.
+const SUMS: usize = 3 << 20;
 // Tiles of a block: so many terms of a sum are added in registers before it goes back to memory.
 const UNIT: usize = 64;
 // Numbers between two positions beside the tiles, so that they do not crowd a few sets of the cache.
@@ -58,9 +59,9 @@ impl Weights {
         let width = columns.iter().map(|c| c.kind.vectors()).max().unwrap_or(1) * isa.lanes();
         let blocks = tiling.blocks(UNIT);
         let unit = blocks.iter().map(|block| tiling.len(block)).max().unwrap_or(1);
-        let round = (ROUND / (POSITIONS * unit * (g.ic + g.oc))).clamp(1, blocks.len());
-        let panel = POSITIONS * g.ic * width;
-        let batch = if round < blocks.len() { columns.len() } else { (SUMS / panel).max(PANELS).min(columns.len()) };
+        let batch = (SUMS / (POSITIONS * g.ic * width)).clamp(1, columns.len());
+        let most = if batch < columns.len() { ONE } else { ROUND };
+        let round = (most / (POSITIONS * unit * (g.ic + g.oc))).clamp(1, blocks.len());
         let rows: Vec<Row> = (0..g.ic).map(|c| Row { a: c as u32, out: (c * width) as u32 }).collect();
         let covers = [1, 2].map(|vectors| Cover::new(vectors, &rows, isa));
         let depth = g.ic.next_multiple_of(isa.lanes());
@@ -92,22 +93,22 @@ impl Weights {
         POSITIONS * self.batch * self.sums_len()
     }
 
-    // A row of elements: all output channels of an input channel and kernel element, in whole panels.
+    // A row of elements: the output channels of a batch, of an input channel and kernel element, in whole panels.
     fn row_len(&self) -> usize {
-        self.columns.len() * self.width
+        self.batch * self.width
     }
 
     fn patch_len(&self) -> usize {
         self.tiling.patch_len().max(OUT * OUT * self.g.oc).next_multiple_of(16)
     }
 
-    // The panels whose sums are made at a time: all, unless one round has all tiles.
+    // The panels whose sums are made at a time.
     fn batches(&self) -> impl Iterator<Item = Range<usize>> {
         let (all, batch) = (self.columns.len(), self.batch);
         (0..all).step_by(batch).map(move |start| start..(start + batch).min(all))
     }
 
-    fn transform(&self, block: &Block, [x, dy]: [&[f32]; 2], to: &mut [f32], patch: &mut [f32]) {
+    fn transform(&self, block: &Block, panels: &Range<usize>, [x, dy]: [&[f32]; 2], to: &mut [f32], patch: &mut [f32]) {
         let [v_step, z_step] = self.steps();
         let (v, z) = to.split_at_mut(POSITIONS * v_step);
         self.tiling.transform(self.isa, block, x, Positions { out: v, stride: self.depth(), step: v_step }, patch);
@@ -122,7 +123,7 @@ impl Weights {
                 corner(image, [width, channels], [i..height.min(i + OUT), j..width.min(j + OUT)], patch);
                 (&*patch, 0, OUT * channels)
             };
-            for (n, column) in self.columns.iter().enumerate() {
+            for (n, column) in self.columns.iter().enumerate().take(panels.end).skip(panels.start) {
                 f(&mut Spread {
                     pixels,
                     at: at + column.to,
@@ -181,7 +182,7 @@ impl Weights {
             f(&mut Kernels {
                 from: &sums[(n - panels.start) * len + c * self.width..],
                 from_step: panels.len() * len,
-                to: &mut elements[n * self.width..],
+                to: &mut elements[(n - panels.start) * self.width..],
                 to_step: self.row_len(),
                 channels: column.width,
             });
@@ -195,6 +196,20 @@ fn corner(image: &[f32], [width, channels]: [usize; 2], [rows, line]: [Range<usi
     for (row, to) in rows.zip(patch.chunks_exact_mut(OUT * channels)) {
         let from = &image[(row * width + line.start) * channels..(row * width + line.end) * channels];
         to[..from.len()].copy_from_slice(from);
+    }
+}
+
+impl Weights {
+    // The elements of a batch of panels in their place.
+    fn put(&self, team: Team, panels: &Range<usize>, elements: &[f32], dw: &mut [f32]) {
+        let Geometry { ic, oc, .. } = self.g;
+        let (first, last) = (&self.columns[panels.start], &self.columns[panels.end - 1]);
+        let (start, len) = (first.to, last.to + last.width - first.to);
+        team.chunks(&mut dw[..9 * ic * oc], ic * oc, |k, dw| {
+            for (c, to) in dw.chunks_exact_mut(oc).enumerate() {
+                to[start..start + len].copy_from_slice(&elements[(c * 9 + k) * self.row_len()..][..len]);
+            }
+        });
     }
 }
 
@@ -214,12 +229,14 @@ impl Kernel for Weights {
             for (i, blocks) in self.blocks.chunks(self.round).enumerate() {
                 let live = &mut round[..blocks.len() * self.block_len()];
                 // With one round, its transforms serve all panels.
-                if panels.start == 0 || self.round < self.blocks.len() {
+                let (one, all) = (self.round >= self.blocks.len(), 0..self.columns.len());
+                if panels.start == 0 || !one {
+                    let panels = if one { &all } else { &panels };
                     team.chunks_with(
                         (&mut *live, self.block_len()),
                         (&mut *patches, self.patch_len()),
                         |j, to, patch| {
-                            self.transform(&blocks[j], inputs, to, patch);
+                            self.transform(&blocks[j], panels, inputs, to, patch);
                         },
                     );
                 }
@@ -227,13 +244,8 @@ impl Kernel for Weights {
                 team.chunks(sums, self.sums_len(), |j, sums| self.multiply(j, &panels, (blocks, live), i > 0, sums));
             }
             let sums = &*sums;
-            team.chunks(elements, 9 * self.row_len(), |c, elements| self.elements(c, &panels, sums, elements));
+            team.chunks(&mut *elements, 9 * self.row_len(), |c, elements| self.elements(c, &panels, sums, elements));
+            self.put(team, &panels, elements, dw);
         }
-        let (elements, Geometry { ic, oc, .. }) = (&*elements, self.g);
-        team.chunks(&mut dw[..9 * ic * oc], ic * oc, |k, dw| {
-            for (c, to) in dw.chunks_exact_mut(oc).enumerate() {
-                to.copy_from_slice(&elements[(c * 9 + k) * self.row_len()..][..oc]);
-            }
-        });
     }
 }
