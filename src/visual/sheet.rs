@@ -329,7 +329,7 @@ fn draw_panel(scene: &mut Scene, panel: &Panel, (x, y): (f64, f64), room: f64) {
         if panel.bar.is_none() || text.width() <= w {
             text.fit(side + GAP - APART).anchor(Anchor::Middle).at(x + w / 2.0, baseline)
         } else {
-            text.fit(room).at(x, baseline)
+            text.fit(room.min(w)).at(x, baseline)
         }
     };
     scene.text(set(Text::new(&panel.title).size(TITLE), y - 7.0));

@@ -137,8 +137,8 @@ impl Convolution {
             return Err(Error::argument("a convolution without a kernel").with_help("give at least one"));
         };
         let [kh, kw, channels] = first.dims();
-        for (k, kernel) in self.kernels.iter().enumerate().filter(|(_, kernel)| kernel.dims() != first.dims()) {
-            let [h, w, c] = kernel.dims();
+        if let Some(k) = self.kernels.iter().position(|kernel| kernel.dims() != first.dims()) {
+            let [h, w, c] = self.kernels[k].dims();
             return Err(Error::shape(format!("kernel {k} is {h}x{w}x{c}, kernel 0 is {kh}x{kw}x{channels}"))
                 .with_help("all kernels have one size"));
         }
