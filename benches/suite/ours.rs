@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use striate::conv::{self, BiasGradient, Choice, Finish, Fused, Geometry, Pass, choose};
+use striate::ops::Aligned;
 use striate::parallel::{Pool, Team};
 use striate::rng::Rng;
 use striate::session::{Machine, Session};
@@ -109,19 +110,20 @@ impl Timer<'_> {
     }
 }
 
-// A convolution with bias, and all its gradients.
+// A convolution with bias, and all its gradients; its numbers stand at whole cache lines, as those of a plan do, and of the
+// peers' tensors.
 struct Layer {
     kernels: [Choice; 3],
     bias: BiasGradient,
-    x: Vec<f32>,
-    w: Vec<f32>,
-    b: Vec<f32>,
-    dy: Vec<f32>,
-    y: Vec<f32>,
-    dx: Vec<f32>,
-    dw: Vec<f32>,
-    db: Vec<f32>,
-    scratch: Vec<f32>,
+    x: Aligned,
+    w: Aligned,
+    b: Aligned,
+    dy: Aligned,
+    y: Aligned,
+    dx: Aligned,
+    dw: Aligned,
+    db: Aligned,
+    scratch: Aligned,
 }
 
 impl Layer {
@@ -132,7 +134,7 @@ impl Layer {
         let bias = BiasGradient::new(g.y_len(), g.oc, Fused::Linear, machine.isa);
         let work = kernels.iter().map(|choice| choice.kernel.work()).chain([bias.work()]).max().unwrap_or(0);
         let (x, w, b, dy) = (numbers(g.x_len(), 1), numbers(g.w_len(), 2), numbers(g.oc, 3), numbers(g.y_len(), 4));
-        let [y, dx, dw, db, scratch] = [g.y_len(), g.x_len(), g.w_len(), g.oc, work].map(|len| vec![0.0; len]);
+        let [y, dx, dw, db, scratch] = [g.y_len(), g.x_len(), g.w_len(), g.oc, work].map(Aligned::zeros);
         Ok(Self { kernels, bias, x, w, b, dy, y, dx, dw, db, scratch })
     }
 
@@ -154,9 +156,10 @@ impl Layer {
     }
 }
 
-fn numbers(len: usize, seed: u64) -> Vec<f32> {
-    let mut rng = Rng::new(seed);
-    (0..len).map(|_| rng.uniform()).collect()
+fn numbers(len: usize, seed: u64) -> Aligned {
+    let (mut rng, mut numbers) = (Rng::new(seed), Aligned::zeros(len));
+    numbers.iter_mut().for_each(|number| *number = rng.uniform());
+    numbers
 }
 
 // The most memory that this process has had, where the system tells (Linux); else 0.
