@@ -196,7 +196,7 @@ fn loss_by_formula(graph: &Graph, weights: &[Vec<f64>], x: &[f64], labels: &[u32
     total
 }
 
-/// What a trainer minimises, and the gradient of each weight, with auxiliary heads (E26).
+/// The plan says where a ReLU's gradient is applied in passing: not where another layer reads the ReLU's output too.
 #[test]
 fn a_pool_alone_behind_a_relu_applies_its_gradient() {
     let model = Model::new(pooled().unwrap(), 0).unwrap();
@@ -208,6 +208,7 @@ fn a_pool_alone_behind_a_relu_applies_its_gradient() {
     assert!(applies("first") && applies("second") && !applies("third"), "{report}");
 }
 
+/// What a trainer minimises, and the gradient of each weight, with auxiliary heads (E26).
 #[test]
 fn gradients_with_heads_are_those_of_the_weighted_losses() {
     let model = Model::new(heads().unwrap(), 5).unwrap();
