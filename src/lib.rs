@@ -77,6 +77,7 @@ mod model;
 pub mod ops;
 pub mod parallel;
 pub mod plan;
+pub mod report;
 pub mod rng;
 pub mod session;
 pub mod simd;

@@ -8,13 +8,15 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use look::{
-    AttributeArgs, Blank, DeconvnetArgs, FeaturesArgs, FiltersArgs, InvertArgs, LookArgs, MaximiseArgs, UnitArgs,
+    AttributeArgs, Blank, DeconvnetArgs, FeaturesArgs, FiltersArgs, InvertArgs, LookArgs, MaximiseArgs, ReportArgs,
+    UnitArgs,
 };
 
 const EXAMPLES: &str = "\
 Start here:
   striate train mnist                      a network for the digits that the program carries
   striate evaluate runs/mnist-1            how good is it on the test set?
+  striate report runs/mnist-1              all about the run as one page
   striate predict runs/mnist-1 digit.png   which digit is on my picture?
   striate predict efficientnet-lite0 photo.jpg   what is on my photo?
 
@@ -35,6 +37,8 @@ pub enum Command {
     Train(Box<TrainArgs>),
     /// Measure loss and accuracy of a model on a data set
     Evaluate(EvaluateArgs),
+    /// Write a report on a training run: one HTML page that opens without a network
+    Report(ReportArgs),
     /// Tell what is on a picture
     Predict(PredictArgs),
     /// Show the layers of a model: shapes, parameters, and what they cost

@@ -100,8 +100,8 @@ pub fn measure(model: &Model, data: &dyn Dataset, trial: Trial<'_>, quiet: bool)
     Ok(result)
 }
 
-// Labels count classes; a model and a data set that count differently would be compared without sense.
-fn same_classes(model: &Model, data: &dyn Dataset) -> Result<()> {
+/// An error where a model and a data set count classes differently: they would be compared without sense.
+pub fn same_classes(model: &Model, data: &dyn Dataset) -> Result<()> {
     if model.labels.is_empty() || model.labels == data.classes() {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! `striate filters MODEL`: the kernels of a layer as pictures, and what they were before training.
 
 use serde_json::json;
-use striate::inspect::{Kernels, filters_sheet, kernels};
+use striate::inspect::{Kernels, filters_sheet, kernel_change, kernels};
 use striate::{Error, Model, Result};
 
 use crate::args::FiltersArgs;
@@ -29,7 +29,7 @@ pub fn run(args: &FiltersArgs) -> Result<()> {
         let d = now.w.dims();
         say!("{name}, layer {}: {} kernels of {} x {} x {}", now.layer, d[3], d[0], d[1], d[2]);
         if let Some((what, other)) = &before {
-            say!("they differ from {what} by {:.1} % of the size there", 100.0 * change(&now, other));
+            say!("they differ from {what} by {:.1} % of the size there", 100.0 * kernel_change(&now, other)?);
         }
     }
     let path = look::save(&picture, &args.look, "filters")?;
@@ -49,10 +49,4 @@ fn fresh(model: &Model) -> Result<Model> {
             .with_help("only runs of `striate train` note their seed; compare with another file: --compare FILE")
     })?;
     Model::new(model.graph().clone(), settings.seed)
-}
-
-fn change(now: &Kernels, before: &Kernels) -> f64 {
-    let size = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
-    let moved = size(&mut now.w.data().iter().zip(before.w.data()).map(|(a, b)| a - b));
-    moved / size(&mut before.w.data().iter().copied()).max(f64::MIN_POSITIVE)
 }

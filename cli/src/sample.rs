@@ -99,6 +99,10 @@ impl Dataset for Prepared {
         self.of.image(i)
     }
 
+    fn source(&self, i: usize) -> Option<String> {
+        self.of.source(i)
+    }
+
     fn preprocess(&self) -> Option<&Preprocess> {
         Some(&self.preprocess)
     }

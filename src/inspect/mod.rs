@@ -38,11 +38,12 @@ pub use features::{
     FeatureStyle, LayerMaps, feature_maps, features_sheet, filter_images, filtered_sheet, line_filters, map_layers,
     stages,
 };
-pub use filters::{Kernels, filters_sheet, kernel_layers, kernels};
+pub use filters::{Kernels, filters_sheet, kernel_bitmaps, kernel_change, kernel_layers, kernel_words, kernels};
 pub use invert::{Inversion, InvertConfig, invert, invert_sheet};
 pub use layers::{Layer, Layers};
 pub use maximise::{Goal, MaximiseConfig, Maximum, maximise, maximise_sheet};
 pub use receptive_field::{Axis, Field, receptive_fields};
+pub use score::class_probabilities;
 pub use tape::{ReluRule, Spot, Tape, TapeConfig};
 pub use unit::{Products, Unit, unit};
 pub use unit_figure::{unit_sheet, unit_words};

@@ -39,6 +39,21 @@ pub struct EvaluateConfig<'a> {
     pub batch_size: usize,
 }
 
+/// A batch that has been evaluated.
+#[derive(Debug, Clone, Copy)]
+pub struct Answered<'a> {
+    /// Batches so far, this one among them.
+    pub done: usize,
+    /// Batches in all.
+    pub of: usize,
+    /// The number of its first sample in the data set.
+    pub first: usize,
+    /// What the classes were chosen by, `[samples, classes]`.
+    pub scores: &'a [f32],
+    /// The labels of its samples.
+    pub labels: &'a [u32],
+}
+
 /// Evaluates what a session holds on a data set. `progress(done, of)` is called after each batch.
 ///
 /// # Errors
@@ -48,6 +63,19 @@ pub fn evaluate(
     data: &dyn Dataset,
     config: EvaluateConfig<'_>,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Evaluation> {
+    evaluate_each(session, data, config, &mut |batch| Ok(progress(batch.done, batch.of)))
+}
+
+/// As [`evaluate`], and `watch` sees the answers of each batch, in the order of the data set.
+///
+/// # Errors
+/// As [`evaluate`], or what `watch` fails with.
+pub fn evaluate_each(
+    session: &mut Session,
+    data: &dyn Dataset,
+    config: EvaluateConfig<'_>,
+    watch: &mut dyn FnMut(Answered<'_>) -> Result<ControlFlow<()>>,
 ) -> Result<Evaluation> {
     check_fit(session.graph(), data)?;
     let classes = session.graph().output_shape()?.len();
@@ -63,9 +91,11 @@ pub fn evaluate(
         session.infer(&batch.x[..valid * size], valid)?;
         let x = if takes_logits(config.loss) { session.logits() } else { session.output() };
         sum += loss.forward(Team::solo(), &x, Targets::Classes(labels), valid, &mut per_sample[..valid]);
-        confusion.add(&scores(&session.output(), classes), labels)?;
+        let output = session.output();
+        let scores = scores(&output, classes);
+        confusion.add(&scores, labels)?;
         done += 1;
-        Ok(progress(done, steps))
+        watch(Answered { done, of: steps, first: (done - 1) * config.batch_size, scores: &scores, labels })
     })?;
     if done < steps {
         return Err(Error::new(

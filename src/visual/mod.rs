@@ -2,6 +2,7 @@
 //!
 //! - [`training_curves`], [`loss_curve`]: how a training run went.
 //! - [`LineChart`]: any lines over a common x; [`charts`]: several of them on one page.
+//! - [`intervals`]: shares with how sure they are.
 //! - [`confusion`]: which class was taken for which.
 //! - [`image_grid`]: many small images with their labels.
 //! - [`Sheet`]: images, maps of numbers and charts in rows under headings.
@@ -25,8 +26,10 @@ mod curves;
 mod font;
 mod grid;
 mod heat;
+mod intervals;
 mod labels;
 mod matrix;
+mod mosaic;
 mod network;
 mod panels;
 mod picture;
@@ -37,6 +40,7 @@ mod sheet;
 mod svg;
 #[cfg(test)]
 mod tests;
+mod theme;
 
 pub use animation::{Animation, MOST_FRAMES};
 pub use axis::{AxisStyle, Scale, Unit};
@@ -47,10 +51,13 @@ pub use curves::{LossCurve, TrainingCurves, loss_curve, training_curves};
 pub use font::Weight;
 pub use grid::{Cell, ImageGrid, image_grid};
 pub use heat::{Range, short};
+pub use intervals::{Interval, intervals};
 pub use matrix::{Matrix, NumberCell};
+pub use mosaic::mosaic;
 pub use network::{Architecture, Block, BlockKind, Part, network};
 pub use panels::charts;
 pub use picture::{PNG_SCALE, Picture};
 pub use scene::{Anchor, Bitmap, Rect, Scene, Shape, Stroke, Text};
 pub use series::{Best, Line, Series};
 pub use sheet::{Item, Panel, Section, Sheet};
+pub use theme::theme;

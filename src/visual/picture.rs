@@ -35,6 +35,11 @@ impl Picture {
         self.scene.to_svg()
     }
 
+    /// The picture as an element of an HTML page; see [`Scene::to_inline_svg`].
+    pub fn inline_svg(&self, id: &str) -> String {
+        self.scene.to_inline_svg(id)
+    }
+
     /// The picture as a PNG on a light page, with [`PNG_SCALE`] pixels to the unit.
     ///
     /// # Errors

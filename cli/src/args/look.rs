@@ -143,6 +143,42 @@ pub struct FiltersArgs {
     pub look: LookArgs,
 }
 
+const REPORT_EXAMPLES: &str = "\
+Examples:
+  striate report runs/mnist-1                     writes runs/mnist-1/report.html
+  striate report runs/photos-1 --out report.html --data /new/place/photos
+  striate report runs/mnist-1 --mistakes 100
+
+The page is one file that opens without a network: accuracies with their intervals, curves, confusion matrix, worst
+mistakes, filters before and after training, feature maps, Grad-CAM, settings, digests. The same run gives the same bytes.";
+
+#[derive(Debug, Args)]
+#[command(after_help = REPORT_EXAMPLES)]
+pub struct ReportArgs {
+    /// A run folder that `striate train` made
+    pub run: PathBuf,
+    /// The file to write [default: report.html in the run folder]
+    #[arg(long, short, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Where the data of the run are now, if they have moved
+    #[arg(long, value_name = "DATA")]
+    pub data: Option<String>,
+    /// How many of the worst mistakes to show
+    #[arg(long, value_name = "N", default_value_t = 24)]
+    pub mistakes: usize,
+    /// How many mistakes, and how many right answers, Grad-CAM explains
+    #[arg(long, value_name = "N", default_value_t = 6)]
+    pub examples: usize,
+    /// Print the name of the file alone
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Print the numbers of the report as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
 const UNIT_EXAMPLES: &str = "\
 Examples:
   striate unit runs/mnist-1 digit.png --layer conv2d_1 --at 5,5,7
