@@ -19,7 +19,7 @@ use crate::run_folder::{CHECKPOINT, MODEL};
 use crate::{input, out, stop};
 
 const PAGE: &str = "report.html";
-const MARK: &str = "<meta name=\"generator\" content=\"striate\">";
+const MARK: &str = "<meta name=\"generator\" content=\"striate\"/>";
 
 pub fn run(args: &ReportArgs) -> Result<()> {
     let found = Found::open(&args.run)?;
@@ -100,9 +100,9 @@ impl Found {
         let mut model = Model::new(graph, config.seed)?;
         load_checkpoint_weights(&file, &mut model)?;
         let note = format!(
-            "the run is not finished: this is its checkpoint after {} updates, in epoch {}",
+            "the run is not finished: this is its checkpoint after {} updates, {} of them in whole epochs",
             out::thousands(progress.step),
-            progress.history.epochs.len() + 1
+            out::thousands(progress.history.last().map_or(0, |e| e.step)),
         );
         // The settings file is written when a run starts; what it does not tell is left out.
         let settings = std::fs::read_to_string(folder.join("settings.json")).unwrap_or_default();

@@ -333,3 +333,22 @@ fn share(change: &Change) -> String {
 fn sharp(image: &Bitmap) -> &'static str {
     if image.size().into_iter().max() <= Some(64) { "pixels" } else { "photo" }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_read_on_every_colour_of_the_matrix() {
+        for (level, dark) in (0..HEAT).flat_map(|level| [(level, false), (level, true)]) {
+            let back = heat(level, dark);
+            assert!(back.contrast(ink(level, back, dark)) >= 4.5, "level {level}, dark: {dark}");
+        }
+    }
+
+    #[test]
+    fn probabilities_are_not_certain_by_rounding() {
+        let all = [0.0, 1e-6, 0.5, 0.999_96, 1.0_f32].map(probability);
+        assert_eq!(all, ["0.00\u{a0}%", "under 0.01\u{a0}%", "50.00\u{a0}%", "over 99.99\u{a0}%", "100.00\u{a0}%"]);
+    }
+}
