@@ -19,7 +19,7 @@ const MOST_CLASSES: usize = 40;
 const MOST_CONFUSIONS: usize = 20;
 const HEAT: usize = 10;
 // A chart this wide can still be read on a phone.
-const CHART: (f64, f64) = (440.0, 330.0);
+const CHART: (f64, f64) = (420.0, 320.0);
 
 #[derive(Template)]
 #[template(path = "report.html", whitespace = "minimize")]
@@ -137,6 +137,12 @@ impl Page<'_> {
     fn gap(&self) -> String {
         let (again, test) = (&self.r.accuracies[1], self.test());
         let gap = 100.0 * (again.value() - test.value());
+        if gap == 0.0 {
+            return format!(
+                "These weights are right on {} of the training set and of the test set.",
+                percent(test.value())
+            );
+        }
         let side = if gap >= 0.0 { "more" } else { "less" };
         format!(
             "These weights are right on {} of the training set and on {} of the test set: {:.2} percentage points {side}.",

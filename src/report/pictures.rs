@@ -204,7 +204,7 @@ impl Pictures<'_> {
         let channels: Vec<Vec<f32>> = (0..shown).map(|k| maps.channel(k)).collect();
         let tiles = channels.iter().map(|values| thumbnail_of([h, w], values, &range)).collect::<Result<Vec<_>>>()?;
         let silent = channels.iter().filter(|values| values.iter().all(|v| *v == 0.0)).count();
-        let picture = mosaic(&tiles, COLUMNS.min(shown.isqrt().max(1)))?;
+        let picture = mosaic(&tiles, (1..).find(|n| n * n >= shown).unwrap_or(COLUMNS))?;
         let (layer, class, shape) = (maps.layer.clone(), maps.class, [h, w, c]);
         Ok(LayerPicture { layer, class, shape, shown, silent, picture, range })
     }

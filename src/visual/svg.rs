@@ -26,7 +26,7 @@ impl Scene {
         out
     }
 
-    /// The scene as an element of an HTML page: as wide as the page lets it, its colours those of [`super::theme`].
+    /// The scene as an element of an HTML page, its colours those of [`super::theme`].
     ///
     /// `id` is what the ids in it begin with, since they must differ in the whole page.
     pub fn to_inline_svg(&self, id: &str) -> String {
@@ -35,7 +35,7 @@ impl Scene {
         let family = font::FAMILY;
         let _ = writeln!(
             out,
-            "<svg viewBox=\"0 0 {w} {h}\" role=\"img\" aria-labelledby=\"{id}-title {id}-desc\" font-family=\"{family}\">"
+            "<svg width=\"{w}\" height=\"{h}\" viewBox=\"0 0 {w} {h}\" role=\"img\" aria-labelledby=\"{id}-title {id}-desc\" font-family=\"{family}\">"
         );
         let _ = writeln!(out, "<title id=\"{id}-title\">{}</title>", escape(&self.title));
         let _ = writeln!(out, "<desc id=\"{id}-desc\">{}</desc>", escape(&self.description));
