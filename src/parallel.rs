@@ -9,6 +9,7 @@
 //! inside a piece, or a team that is busy, means that the caller works alone.
 
 use std::any::Any;
+use std::marker::PhantomData;
 use std::ops::{ControlFlow, Range};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -189,6 +190,48 @@ impl Team<'_> {
         });
     }
 
+    /// Calls `f([i, j], cell)` for each cell of a matrix whose rows are `step` long: rows `rows[i]..rows[i + 1]`, columns
+    /// `columns[j]..columns[j + 1]`. Cells of one column follow each other.
+    ///
+    /// # Panics
+    /// The cuts do not ascend, or end beyond the data or a row.
+    pub fn grid<T: Send>(
+        self,
+        (data, step): (&mut [T], usize),
+        cuts: [&[usize]; 2],
+        f: impl Fn([usize; 2], Cell<'_, T>) + Sync,
+    ) {
+        self.grid_with((data, step), cuts, (&mut [0_u8; 0], 0), |at, cell, _| f(at, cell));
+    }
+
+    /// As [`Team::grid`], with a scratch area as in [`Team::chunks_with`].
+    ///
+    /// # Panics
+    /// As for [`Team::grid`].
+    pub fn grid_with<T: Send, S: Send>(
+        self,
+        (data, step): (&mut [T], usize),
+        [rows, columns]: [&[usize]; 2],
+        (scratch, per_thread): (&mut [S], usize),
+        f: impl Fn([usize; 2], Cell<'_, T>, &mut [S]) + Sync,
+    ) {
+        assert!(scratch.len() >= per_thread * self.threads, "scratch is smaller than the team needs");
+        assert!(rows.is_sorted() && columns.is_sorted(), "cuts must ascend");
+        assert!(columns.last().is_none_or(|end| *end <= step), "columns must end within a row");
+        assert!(rows.last().is_none_or(|end| end * step <= data.len()), "rows must end within the data");
+        let (data, scratch, height) = (Shared::new(data), Shared::new(scratch), rows.len().saturating_sub(1));
+        self.each_on(height * columns.len().saturating_sub(1), |thread, piece| {
+            let [i, j] = [piece % height, piece / height];
+            let (height, width) = (rows[i + 1] - rows[i], columns[j + 1] - columns[j]);
+            let len = if height * width > 0 { (height - 1) * step + width } else { 0 };
+            let start = if len > 0 { rows[i] * step + columns[j] } else { 0 };
+            // SAFETY: `thread` is unique among the calls that run at the same time.
+            let own = unsafe { scratch.range(thread * per_thread..(thread + 1) * per_thread) };
+            // Each piece is given to one call only, and ascending cuts make the cells disjoint.
+            f([i, j], Cell { start: data.at(start), len, step, width, lent: PhantomData }, own);
+        });
+    }
+
     /// Runs `a` and `b`, at the same time where there are two threads.
     pub fn join<A: Send, B: Send>(self, a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
         let (a, b) = (Once::new(a), Once::new(b));
@@ -344,6 +387,57 @@ fn panicked(panic: &(dyn Any + Send)) -> Error {
     Error::new(ErrorKind::Stopped, format!("a helping thread failed: {}", text.unwrap_or("no message")))
 }
 
+/// Some rows and columns of a matrix; what lies between them may be lent to other threads.
+///
+/// Whoever writes through [`Cell::start`] keeps to the first [`Cell::width`] numbers of each [`Cell::step`], below
+/// [`Cell::len`].
+pub struct Cell<'a, T> {
+    start: *mut T,
+    len: usize,
+    step: usize,
+    width: usize,
+    lent: PhantomData<&'a mut [T]>,
+}
+
+impl<'a, T> From<&'a mut [T]> for Cell<'a, T> {
+    fn from(data: &'a mut [T]) -> Self {
+        let len = data.len();
+        Self { start: data.as_mut_ptr(), len, step: len, width: len, lent: PhantomData }
+    }
+}
+
+impl<T> Cell<'_, T> {
+    /// The same cell, for a shorter time.
+    pub fn again(&mut self) -> Cell<'_, T> {
+        Cell { lent: PhantomData, ..*self }
+    }
+
+    /// Its first number.
+    pub fn start(&self) -> *mut T {
+        self.start
+    }
+
+    /// Numbers from its first to its last, with those between that are not its own.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Numbers from one row to the next.
+    pub fn step(&self) -> usize {
+        self.step
+    }
+
+    /// Its columns.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+}
+
 /// A slice whose disjoint ranges are handed to different threads.
 struct Shared<T> {
     start: *mut T,
@@ -357,6 +451,10 @@ unsafe impl<T: Send> Sync for Shared<T> {}
 impl<T> Shared<T> {
     fn new(data: &mut [T]) -> Self {
         Self { start: data.as_mut_ptr(), len: data.len() }
+    }
+
+    fn at(&self, index: usize) -> *mut T {
+        self.start.wrapping_add(index)
     }
 
     /// # Safety
@@ -509,6 +607,26 @@ mod tests {
             });
         });
         assert_eq!(data, [1, 3, 3, 3, 4, 4, 4, 4, 4, 0]);
+    }
+
+    #[test]
+    fn cells_of_a_grid_are_apart_and_cover_it() {
+        let (mut data, rows, columns) = (vec![0_usize; 5 * 7], [0, 2, 2, 5], [1, 4, 6]);
+        Pool::new(3).unwrap().run(|team| {
+            team.grid((&mut data, 7), [&rows, &columns], |[i, j], cell| {
+                assert_eq!((cell.step(), cell.width()), (7, columns[j + 1] - columns[j]));
+                assert_eq!(cell.is_empty(), i == 1);
+                for at in (0..cell.len()).filter(|at| at % 7 < cell.width()) {
+                    // SAFETY: `at` is in the first `width` numbers of each `step`, below `len`.
+                    unsafe { *cell.start().add(at) += 1 + i + 10 * j };
+                }
+            });
+        });
+        let value = |row: usize, column: usize| match column {
+            1..6 => 1 + if row < 2 { 0 } else { 2 } + if column < 4 { 0 } else { 10 },
+            _ => 0,
+        };
+        assert!(data.iter().enumerate().all(|(at, v)| *v == value(at / 7, at % 7)), "{data:?}");
     }
 
     #[test]
