@@ -166,7 +166,8 @@ fn bad_weights_are_told_and_not_hidden() {
 
 #[test]
 fn a_report_can_be_stopped_and_needs_an_epoch() {
-    let data = dots(10);
+    // More than one batch, so that there is something left to stop.
+    let data = dots(70);
     let (model, history) = trained(&data);
     let error = report(&model, None, &History::default(), &data).unwrap_err();
     assert!(error.message().contains("has not finished an epoch"));
