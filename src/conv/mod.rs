@@ -38,6 +38,7 @@ mod join;
 pub mod lowered;
 pub mod math;
 mod narrow;
+mod packed;
 mod pointwise;
 mod problem;
 pub mod reference;
@@ -178,18 +179,19 @@ pub trait Kernel: Send + Sync {
 type Accept = fn(&Geometry, Pass, Machine) -> Result<Box<dyn Kernel>, String>;
 
 /// The algorithms, the preferred first; adding one is adding a line.
-const ALGORITHMS: [(&str, Accept); 7] = [
+const ALGORITHMS: [(&str, Accept); 8] = [
     ("winograd", winograd::accept),
     ("depthwise", depthwise::accept),
     ("pointwise", pointwise::accept),
     ("narrow", narrow::accept),
+    ("packed", packed::accept),
     ("direct", direct::accept),
     ("lowered", lowered::accept),
     ("reference", reference::accept),
 ];
 
 /// The names of the algorithms, the preferred first.
-pub fn algorithms() -> [&'static str; 7] {
+pub fn algorithms() -> [&'static str; 8] {
     ALGORITHMS.map(|(name, _)| name)
 }
 

@@ -1,0 +1,405 @@
+//! The gradient to the weights as a product of packed matrices, for 1x1 kernels, strides and few pixels.
+//!
+//! ```text
+//! dw[k, oc] = sum over pixels p of  x[p, k] dy[p, oc]        k runs over kh, kw, c
+//! ```
+//!
+//! Read in place, both operands of a tile lie a whole pixel apart, often thousands of bytes: they crowd a few sets of the
+//! caches, and no prefetcher follows. So some hundred pixels at a time are copied to where a tile reads them one after the
+//! other: `x` as `[tile][pixel][rows of the tile]`, with strides and padding resolved, and `dy` as
+//! `[panel][pixel][columns of the tile]`.
+//!
+//! Where `dw` is small, groups of pixels are the pieces of work, each with a `dw` of its own and copies that stay in its
+//! core's cache; the groups are added in their order. Where it is large, all threads copy `dy` first, and blocks of rows
+//! of `dw` are the pieces; then each sum runs over all pixels in order. Which of both follows from the shape.
+
+use super::direct::{Column, columns};
+use super::tile::{Ahead, Fused, Job, Kind, Row, Rows, Terms, TileFn};
+use super::{Geometry, Kernel, Machine, Pass, Work};
+use crate::parallel::Team;
+use crate::simd::{Isa, stamp};
+
+// Pixels from which on a copy serves long enough, and filters that it should meet.
+const PIXELS: usize = 64;
+const FILTERS: usize = 64;
+// Weights up to which groups of pixels are the pieces, and how many groups there are.
+const SMALL: usize = 32 << 10;
+const GROUPS: usize = 8;
+// Numbers of both copies of a group, which stay in the second-level cache beside its `dw`.
+const OWN: usize = 96 << 10;
+// Numbers of `dy` that are copied at a time for all threads: they stay in the third-level cache.
+const SHARED: usize = 1 << 20;
+// Pixels of `x` that are copied at a time.
+const CHUNK: usize = 512;
+// Rows of a block of `dw`, where blocks are the pieces, and how many blocks there should be.
+const ROWS: [usize; 2] = [32, 128];
+const BLOCKS: usize = 16;
+// Where padding is read.
+const NOWHERE: u32 = u32::MAX;
+
+pub(super) fn accept(g: &Geometry, pass: Pass, machine: Machine) -> Result<Box<dyn Kernel>, String> {
+    if pass != Pass::BackwardWeights {
+        return Err("it is for the gradient to the weights".into());
+    }
+    if g.groups > 1 || g.y_len() / g.oc < PIXELS || g.oc < FILTERS || g.ic < FILTERS / 4 {
+        return Err(format!("it pays from {FILTERS} filters and {PIXELS} pixels on, in one group"));
+    }
+    Ok(Box::new(Packed::new(g, machine)?))
+}
+
+/// Rows of a tile: one kernel element, channels side by side.
+#[derive(Clone, Copy)]
+struct Tile {
+    tap: usize,
+    channel: usize,
+    live: usize,
+}
+
+/// Tiles of one height, the places of their copies, and of their sums.
+struct Part {
+    tile: TileFn,
+    height: usize,
+    tiles: Vec<Tile>,
+    rows: Rows,
+}
+
+/// Some rows of `dw`: tall tiles and low ones.
+struct Block {
+    parts: [Part; 2],
+}
+
+/// See the head of this file.
+struct Packed {
+    g: Geometry,
+    isa: Isa,
+    threads: usize,
+    /// Where each pixel of an image meets each kernel element.
+    places: Vec<u32>,
+    blocks: Vec<Block>,
+    columns: Vec<Column>,
+    /// Pixels of a group; of `dy` that are copied at a time; and of `x`.
+    share: usize,
+    round: usize,
+    chunk: usize,
+    groups: usize,
+    /// Where the rows of each block start.
+    cuts: Vec<usize>,
+    /// Where the pixels of a tile's copy lie, for tall tiles and for low ones.
+    terms: [Terms; 2],
+    /// Numbers of the copy of a block.
+    own: usize,
+}
+
+impl Packed {
+    fn new(g: &Geometry, machine: Machine) -> Result<Self, String> {
+        let Machine { isa, threads } = machine;
+        let (pixels, rows, len) = (g.y_len() / g.oc, g.terms(), g.w_len());
+        let groups = if len <= SMALL { GROUPS.min(pixels / PIXELS) } else { 1 };
+        let share = pixels.div_ceil(groups);
+        let groups = pixels.div_ceil(share);
+        let width = 2 * isa.lanes();
+        let mut columns = columns(1, rows, g.oc, isa);
+        columns.iter_mut().for_each(|column| column.kind = Kind::Double);
+        let columns_len = columns.len() * width;
+        let (round, chunk, target) = if groups > 1 {
+            let round = (OWN / (rows + columns_len)).clamp(PIXELS, share);
+            (round, round, rows)
+        } else {
+            let round = (SHARED / columns_len).next_multiple_of(CHUNK).min(pixels);
+            (round, round.min(CHUNK), (rows / BLOCKS).clamp(ROWS[0], ROWS[1]))
+        };
+        let tiles = all_tiles(g, isa);
+        let mut blocks = Vec::new();
+        let (mut first, mut count, mut start, mut cuts) = (0, 0, 0, vec![0]);
+        for (i, tile) in tiles.iter().enumerate() {
+            count += tile.live;
+            if count >= target || i + 1 == tiles.len() {
+                blocks.push(block(g, isa, chunk, &tiles[first..=i])?);
+                start += count;
+                cuts.push(start * g.oc);
+                (first, count) = (i + 1, 0);
+            }
+        }
+        let own = blocks.iter().map(|block| block.parts.iter().map(|p| p.tiles.len() * p.height).sum::<usize>()).max();
+        let own = own.unwrap_or(0) * chunk;
+        let heights = KINDS.map(|kind| kind.height(isa));
+        let terms = heights.map(|height| Terms::new((0..chunk).map(|p| (p * height) as u32).collect()));
+        let places = places(g)?;
+        Ok(Self { g: *g, isa, threads, places, blocks, columns, share, round, chunk, groups, cuts, terms, own })
+    }
+
+    fn panel_len(&self) -> usize {
+        self.round * 2 * self.isa.lanes()
+    }
+
+    fn panels_len(&self) -> usize {
+        self.columns.len() * self.panel_len()
+    }
+
+    // The product of a chunk of pixels, which starts at `first` of the copied panels.
+    fn multiply(&self, block: &Block, a: &[f32], b: &[f32], chunk: Chunk, out: &mut [f32]) {
+        let width = 2 * self.isa.lanes();
+        for (column, b) in self.columns.iter().zip(b.chunks_exact(self.panel_len())) {
+            for (part, terms) in block.parts.iter().zip(&self.terms) {
+                (part.tile)(&mut Job {
+                    a,
+                    a_shift: 0,
+                    rows: &part.rows,
+                    live: part.rows.len(),
+                    terms,
+                    count: chunk.count,
+                    b: &b[chunk.first * width..],
+                    b_step: width,
+                    out: &mut *out,
+                    out_shift: column.to,
+                    width: column.width,
+                    accumulate: chunk.accumulate,
+                    bias: &[],
+                    residual: &[],
+                    fused: Fused::Linear,
+                    ahead: Ahead::default(),
+                });
+            }
+        }
+    }
+
+    fn gather(&self, block: &Block, x: &[f32], first: usize, count: usize, to: &mut [f32]) {
+        gather(self.isa)(&mut Gather { plan: self, block, x, first, count, to });
+    }
+
+    fn panel(&self, column: &Column, dy: &[f32], to: &mut [f32]) {
+        side_by_side(self.isa)(column, &mut Columns { dy, step: self.g.oc, to });
+    }
+
+    // One group: its pixels, some at a time, all by one thread.
+    fn group(&self, i: usize, [x, dy]: [&[f32]; 2], own: &mut [f32], dw: &mut [f32]) {
+        let pixels = self.g.y_len() / self.g.oc;
+        let (panels, a) = own.split_at_mut(self.panels_len());
+        let (start, end) = (i * self.share, ((i + 1) * self.share).min(pixels));
+        for first in (start..end).step_by(self.round) {
+            let count = self.round.min(end - first);
+            let dy = &dy[first * self.g.oc..][..count * self.g.oc];
+            for (column, to) in self.columns.iter().zip(panels.chunks_exact_mut(self.panel_len())) {
+                self.panel(column, dy, to);
+            }
+            for (block, cut) in self.blocks.iter().zip(self.cuts.windows(2)) {
+                self.gather(block, x, first, count, a);
+                let chunk = Chunk { first: 0, count, accumulate: first > start };
+                self.multiply(block, a, panels, chunk, &mut dw[cut[0]..cut[1]]);
+            }
+        }
+    }
+
+    fn by_groups(&self, team: Team, inputs: [&[f32]; 2], scratch: &mut [f32], dw: &mut [f32]) {
+        let len = self.g.w_len();
+        let (sums, own) = scratch.split_at_mut((self.groups * len).next_multiple_of(16));
+        let sums = &mut sums[..self.groups * len];
+        let each = self.panels_len() + self.own;
+        team.chunks_with((&mut *sums, len), (own, each), |i, dw, own| self.group(i, inputs, own, dw));
+        let sums = &*sums;
+        team.chunks(&mut dw[..len], 4096, |i, dw| {
+            for (group, sums) in sums.chunks_exact(len).enumerate() {
+                let from = &sums[i * 4096..][..dw.len()];
+                match group {
+                    0 => dw.copy_from_slice(from),
+                    _ => dw.iter_mut().zip(from).for_each(|(sum, x)| *sum += x),
+                }
+            }
+        });
+    }
+
+    fn by_blocks(&self, team: Team, [x, dy]: [&[f32]; 2], scratch: &mut [f32], dw: &mut [f32]) {
+        let (panels, own) = scratch.split_at_mut(self.panels_len());
+        let pixels = self.g.y_len() / self.g.oc;
+        for first in (0..pixels).step_by(self.round) {
+            let count = self.round.min(pixels - first);
+            let dy = &dy[first * self.g.oc..][..count * self.g.oc];
+            team.chunks(&mut *panels, self.panel_len(), |i, to| self.panel(&self.columns[i], dy, to));
+            let panels = &*panels;
+            team.cuts_with((&mut *dw, &self.cuts), (&mut *own, self.own), |i, dw, own| {
+                for start in (0..count).step_by(self.chunk) {
+                    let count = self.chunk.min(count - start);
+                    self.gather(&self.blocks[i], x, first + start, count, own);
+                    let chunk = Chunk { first: start, count, accumulate: first + start > 0 };
+                    self.multiply(&self.blocks[i], own, panels, chunk, dw);
+                }
+            });
+        }
+    }
+}
+
+/// Pixels of a product: where they are in the panels, how many, and whether they are the first.
+#[derive(Clone, Copy)]
+struct Chunk {
+    first: usize,
+    count: usize,
+    accumulate: bool,
+}
+
+const KINDS: [Kind; 2] = [Kind::Double, Kind::DoubleLow];
+
+// The tiles of all rows: for each kernel element tall ones, then low ones.
+fn all_tiles(g: &Geometry, isa: Isa) -> Vec<Tile> {
+    let [high, low] = KINDS.map(|kind| kind.height(isa));
+    let cost = |tall: &usize| tall * high + g.ic.saturating_sub(tall * high).next_multiple_of(low);
+    let tall = (0..=g.ic.div_ceil(high)).rev().min_by_key(cost).unwrap_or(0) * high;
+    let mut tiles = Vec::new();
+    for tap in 0..g.h.kernel * g.w.kernel {
+        let mut channel = 0;
+        while channel < g.ic {
+            let height = if channel < tall { high } else { low };
+            let live = height.min(g.ic - channel);
+            tiles.push(Tile { tap, channel, live });
+            channel += live;
+        }
+    }
+    tiles
+}
+
+fn block(g: &Geometry, isa: Isa, chunk: usize, tiles: &[Tile]) -> Result<Block, String> {
+    let [high, low] = KINDS.map(|kind| kind.height(isa));
+    let row_of = |tile: &Tile| tile.tap * g.ic + tile.channel;
+    let start = row_of(&tiles[0]);
+    let mut at = 0;
+    let mut part = |kind: Kind, is_tall: bool| {
+        let height = kind.height(isa);
+        let tiles: Vec<Tile> = tiles.iter().copied().filter(|t| (t.live > low) == is_tall).collect();
+        let mut rows = Vec::new();
+        for tile in &tiles {
+            // What idles at the end repeats the last row.
+            for p in (0..height).map(|p| p.min(tile.live - 1)) {
+                rows.push(Row { a: place(at + p)?, out: place((row_of(tile) + p - start) * g.oc)? });
+            }
+            at += chunk * height;
+        }
+        Ok::<_, String>(Part { tile: kind.function(isa), height, tiles, rows: Rows::new(rows) })
+    };
+    debug_assert!(high > low);
+    Ok(Block { parts: [part(KINDS[0], true)?, part(KINDS[1], false)?] })
+}
+
+fn places(g: &Geometry) -> Result<Vec<u32>, String> {
+    let mut all = Vec::new();
+    for oh in 0..g.h.output {
+        for ow in 0..g.w.output {
+            for kh in 0..g.h.kernel {
+                for kw in 0..g.w.kernel {
+                    all.push(match (g.h.input_at(oh, kh), g.w.input_at(ow, kw)) {
+                        (Some(ih), Some(iw)) => place((ih * g.w.input + iw) * g.ic)?,
+                        _ => NOWHERE,
+                    });
+                }
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn place(at: usize) -> Result<u32, String> {
+    u32::try_from(at).ok().filter(|at| *at < NOWHERE).ok_or_else(|| "an image has more than 2^32 numbers".to_string())
+}
+
+/// Copies what the tiles of a block read of some pixels.
+struct Gather<'a> {
+    plan: &'a Packed,
+    block: &'a Block,
+    x: &'a [f32],
+    first: usize,
+    count: usize,
+    to: &'a mut [f32],
+}
+
+stamp! {
+    fn gather(job: &mut Gather<'_>) = gather_body[FMA, LANES; avx512: 14, 9; avx2: 6, 5; neon: 12, 9; baseline: 4, 3];
+}
+
+#[inline(always)]
+fn gather_body<const FMA: bool, const LANES: usize, const HIGH: usize, const LOW: usize>(job: &mut Gather<'_>) {
+    let Gather { plan, block, x, first, count, .. } = *job;
+    let Packed { g, places, chunk, .. } = plan;
+    let (image, each, taps) = (g.h.input * g.w.input * g.ic, g.h.output * g.w.output, g.h.kernel * g.w.kernel);
+    let (high, low) = job.to.split_at_mut(block.parts[0].tiles.len() * HIGH * chunk);
+    for k in 0..count {
+        let (i, pixel) = ((first + k) / each, (first + k) % each);
+        let (x, places) = (&x[i * image..][..image], &places[pixel * taps..][..taps]);
+        let from = From { x, places, pad: g.pad_value };
+        copy_tiles::<HIGH>(from, &block.parts[0].tiles, k, high, *chunk);
+        copy_tiles::<LOW>(from, &block.parts[1].tiles, k, low, *chunk);
+    }
+}
+
+/// The image of a pixel, and where its kernel elements lie.
+#[derive(Clone, Copy)]
+struct From<'a> {
+    x: &'a [f32],
+    places: &'a [u32],
+    pad: f32,
+}
+
+#[inline(always)]
+fn copy_tiles<const H: usize>(from: From<'_>, tiles: &[Tile], k: usize, to: &mut [f32], chunk: usize) {
+    for (tile, to) in tiles.iter().zip(to.chunks_exact_mut(chunk * H)) {
+        let to = &mut to[k * H..][..H];
+        let at = from.places[tile.tap];
+        if at == NOWHERE {
+            to.fill(from.pad);
+            continue;
+        }
+        let x = &from.x[at as usize + tile.channel..];
+        if tile.live == H {
+            to.copy_from_slice(&x[..H]);
+        } else {
+            for (to, x) in to.iter_mut().zip(&x[..tile.live]) {
+                *to = *x;
+            }
+        }
+    }
+}
+
+/// Copies the columns of a panel.
+struct Columns<'a> {
+    dy: &'a [f32],
+    step: usize,
+    to: &'a mut [f32],
+}
+
+stamp! {
+    fn side_by_side(column: &Column, job: &mut Columns<'_>)
+        = side_by_side_body[FMA, LANES; avx512: 32; avx2: 16; neon: 8; baseline: 8];
+}
+
+#[inline(always)]
+fn side_by_side_body<const FMA: bool, const LANES: usize, const WIDTH: usize>(
+    column: &Column,
+    job: &mut Columns<'_>,
+) {
+    for (dy, to) in job.dy.chunks_exact(job.step).zip(job.to.chunks_exact_mut(WIDTH)) {
+        let dy = &dy[column.to..];
+        if column.width == WIDTH {
+            to.copy_from_slice(&dy[..WIDTH]);
+        } else {
+            to[..column.width].copy_from_slice(&dy[..column.width]);
+            to[column.width..].fill(0.0);
+        }
+    }
+}
+
+impl Kernel for Packed {
+    fn work(&self) -> usize {
+        if self.groups > 1 {
+            let sums = (self.groups * self.g.w_len()).next_multiple_of(16);
+            sums + self.threads * (self.panels_len() + self.own)
+        } else {
+            self.panels_len() + self.threads * self.own
+        }
+    }
+
+    fn run(&self, team: Team, work: Work<'_>) {
+        let Work { inputs, out, scratch, .. } = work;
+        if self.groups > 1 {
+            self.by_groups(team, inputs, scratch, out);
+        } else {
+            self.by_blocks(team, inputs, scratch, out);
+        }
+    }
+}
