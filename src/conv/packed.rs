@@ -15,6 +15,7 @@
 
 use super::direct::{Column, columns};
 use super::tile::{Ahead, Fused, Job, Kind, Row, Rows, Terms, TileFn};
+use super::vector::{Lanes, Register, Vector};
 use super::{Geometry, Kernel, Machine, Pass, Work};
 use crate::parallel::Team;
 use crate::simd::{Isa, stamp};
@@ -29,8 +30,9 @@ const GROUPS: usize = 8;
 const OWN: usize = 96 << 10;
 // Numbers of `dy` that are copied at a time for all threads: they stay in the third-level cache.
 const SHARED: usize = 1 << 20;
-// Pixels of `x` that are copied at a time.
+// Pixels of a chunk, of which the copies of a block and of a panel serve as a whole; and pieces of the copying of `dy`.
 const CHUNK: usize = 512;
+const COPIES: usize = 8;
 // Rows of a block of `dw`, where blocks are the pieces, and how many blocks there should be.
 const ROWS: [usize; 2] = [32, 128];
 const BLOCKS: usize = 16;
@@ -77,11 +79,13 @@ struct Packed {
     places: Vec<u32>,
     blocks: Vec<Block>,
     columns: Vec<Column>,
-    /// Pixels of a group; of `dy` that are copied at a time; and of `x`.
+    /// Pixels of a group, and how many groups there are.
     share: usize,
-    round: usize,
-    chunk: usize,
     groups: usize,
+    /// Pixels of a chunk; chunks of `dy` that are copied at a time, and panels in one piece of that work.
+    chunk: usize,
+    chunks: usize,
+    together: usize,
     /// Where the rows of each block start.
     cuts: Vec<usize>,
     /// Where the pixels of a tile's copy lie, for tall tiles and for low ones.
@@ -101,13 +105,15 @@ impl Packed {
         let mut columns = columns(1, rows, g.oc, isa);
         columns.iter_mut().for_each(|column| column.kind = Kind::Double);
         let columns_len = columns.len() * width;
-        let (round, chunk, target) = if groups > 1 {
-            let round = (OWN / (rows + columns_len)).clamp(PIXELS, share);
-            (round, round, rows)
+        let (chunk, target) = if groups > 1 {
+            ((OWN / (rows + columns_len)).clamp(PIXELS, share), rows)
         } else {
-            let round = (SHARED / columns_len).next_multiple_of(CHUNK).min(pixels);
-            (round, round.min(CHUNK), (rows / BLOCKS).clamp(ROWS[0], ROWS[1]))
+            (pixels.min(CHUNK), (rows / BLOCKS).clamp(ROWS[0], ROWS[1]))
         };
+        let chunks = (SHARED / (chunk * columns_len)).clamp(1, pixels.div_ceil(chunk));
+        // Few chunks: some panels of one are a piece.
+        let fair = |together: &usize| columns.len().is_multiple_of(*together) && columns.len() / together * chunks >= COPIES;
+        let together = (1..=columns.len()).rev().find(fair).unwrap_or(1);
         let tiles = all_tiles(g, isa);
         let mut blocks = Vec::new();
         let (mut first, mut count, mut start, mut cuts) = (0, 0, 0, vec![0]);
@@ -125,22 +131,29 @@ impl Packed {
         let heights = KINDS.map(|kind| kind.height(isa));
         let terms = heights.map(|height| Terms::new((0..chunk).map(|p| (p * height) as u32).collect()));
         let places = places(g)?;
-        Ok(Self { g: *g, isa, threads, places, blocks, columns, share, round, chunk, groups, cuts, terms, own })
+        Ok(Self { g: *g, isa, threads, places, blocks, columns, share, groups, chunk, chunks, together, cuts, terms, own })
     }
 
     fn panel_len(&self) -> usize {
-        self.round * 2 * self.isa.lanes()
+        self.chunk * 2 * self.isa.lanes()
     }
 
+    // All panels of a chunk of pixels.
     fn panels_len(&self) -> usize {
         self.columns.len() * self.panel_len()
     }
 
-    // The product of a chunk of pixels, which starts at `first` of the copied panels.
-    fn multiply(&self, block: &Block, a: &[f32], b: &[f32], chunk: Chunk, out: &mut [f32]) {
+    // The product of a chunk of pixels.
+    fn multiply(&self, block: &Block, [a, b]: [&[f32]; 2], chunk: Chunk<'_>, out: &mut [f32]) {
         let width = 2 * self.isa.lanes();
+        let tiles: usize = block.parts.iter().map(|part| part.tiles.len()).sum();
+        let [x, dy] = chunk.soon;
+        let step = (x.len() + dy.len()).div_ceil(tiles * self.columns.len() * chunk.count);
+        let mut asked = 0;
         for (column, b) in self.columns.iter().zip(b.chunks_exact(self.panel_len())) {
             for (part, terms) in block.parts.iter().zip(&self.terms) {
+                let numbers = x.get(asked..).or(dy.get(asked.saturating_sub(x.len())..)).unwrap_or(&[]);
+                asked += part.tiles.len() * chunk.count * step;
                 (part.tile)(&mut Job {
                     a,
                     a_shift: 0,
@@ -148,7 +161,7 @@ impl Packed {
                     live: part.rows.len(),
                     terms,
                     count: chunk.count,
-                    b: &b[chunk.first * width..],
+                    b,
                     b_step: width,
                     out: &mut *out,
                     out_shift: column.to,
@@ -157,7 +170,7 @@ impl Packed {
                     bias: &[],
                     residual: &[],
                     fused: Fused::Linear,
-                    ahead: Ahead::default(),
+                    ahead: Ahead { numbers, step },
                 });
             }
         }
@@ -167,25 +180,24 @@ impl Packed {
         gather(self.isa)(&mut Gather { plan: self, block, x, first, count, to });
     }
 
-    fn panel(&self, column: &Column, dy: &[f32], to: &mut [f32]) {
-        side_by_side(self.isa)(column, &mut Columns { dy, step: self.g.oc, to });
+    fn side_by_side(&self, columns: &[Column], dy: &[f32], to: &mut [f32]) {
+        side_by_side(self.isa)(&mut Columns { columns, dy, step: self.g.oc, panel: self.panel_len(), to });
     }
 
-    // One group: its pixels, some at a time, all by one thread.
-    fn group(&self, i: usize, [x, dy]: [&[f32]; 2], own: &mut [f32], dw: &mut [f32]) {
+    // One group: its pixels, a chunk at a time, all by one thread.
+    fn group(&self, i: usize, [x, dy_all]: [&[f32]; 2], own: &mut [f32], dw: &mut [f32]) {
         let pixels = self.g.y_len() / self.g.oc;
         let (panels, a) = own.split_at_mut(self.panels_len());
         let (start, end) = (i * self.share, ((i + 1) * self.share).min(pixels));
-        for first in (start..end).step_by(self.round) {
-            let count = self.round.min(end - first);
-            let dy = &dy[first * self.g.oc..][..count * self.g.oc];
-            for (column, to) in self.columns.iter().zip(panels.chunks_exact_mut(self.panel_len())) {
-                self.panel(column, dy, to);
-            }
+        for first in (start..end).step_by(self.chunk) {
+            let count = self.chunk.min(end - first);
+            self.side_by_side(&self.columns, &dy_all[first * self.g.oc..][..count * self.g.oc], panels);
             for (block, cut) in self.blocks.iter().zip(self.cuts.windows(2)) {
                 self.gather(block, x, first, count, a);
-                let chunk = Chunk { first: 0, count, accumulate: first > start };
-                self.multiply(block, a, panels, chunk, &mut dw[cut[0]..cut[1]]);
+                let next = first + count..(first + count + self.chunk).min(end);
+                let soon = [x.get(next.start * self.g.ic..next.end * self.g.ic).unwrap_or(&[]), dy_all.get(next.start * self.g.oc..next.end * self.g.oc).unwrap_or(&[])];
+                let chunk = Chunk { count, accumulate: first > start, soon };
+                self.multiply(block, [a, panels], chunk, &mut dw[cut[0]..cut[1]]);
             }
         }
     }
@@ -209,31 +221,40 @@ impl Packed {
     }
 
     fn by_blocks(&self, team: Team, [x, dy]: [&[f32]; 2], scratch: &mut [f32], dw: &mut [f32]) {
-        let (panels, own) = scratch.split_at_mut(self.panels_len());
+        let (panels, own) = scratch.split_at_mut(self.chunks * self.panels_len());
         let pixels = self.g.y_len() / self.g.oc;
-        for first in (0..pixels).step_by(self.round) {
-            let count = self.round.min(pixels - first);
+        for first in (0..pixels).step_by(self.chunks * self.chunk) {
+            let count = (self.chunks * self.chunk).min(pixels - first);
+            let chunks = count.div_ceil(self.chunk);
             let dy = &dy[first * self.g.oc..][..count * self.g.oc];
-            team.chunks(&mut *panels, self.panel_len(), |i, to| self.panel(&self.columns[i], dy, to));
+            let piece = self.together * self.panel_len();
+            team.chunks(&mut panels[..chunks * self.panels_len()], piece, |i, to| {
+                let i = i * self.together;
+                let (chunk, i) = (i / self.columns.len(), i % self.columns.len());
+                let dy = &dy[chunk * self.chunk * self.g.oc..];
+                let dy = &dy[..dy.len().min(self.chunk * self.g.oc)];
+                self.side_by_side(&self.columns[i..i + self.together], dy, to);
+            });
             let panels = &*panels;
             team.cuts_with((&mut *dw, &self.cuts), (&mut *own, self.own), |i, dw, own| {
-                for start in (0..count).step_by(self.chunk) {
+                for (start, panels) in (0..count).step_by(self.chunk).zip(panels.chunks_exact(self.panels_len())) {
                     let count = self.chunk.min(count - start);
                     self.gather(&self.blocks[i], x, first + start, count, own);
-                    let chunk = Chunk { first: start, count, accumulate: first + start > 0 };
-                    self.multiply(&self.blocks[i], own, panels, chunk, dw);
+                    let chunk = Chunk { count, accumulate: first + start > 0, soon: [&[]; 2] };
+                    self.multiply(&self.blocks[i], [own, panels], chunk, dw);
                 }
             });
         }
     }
 }
 
-/// Pixels of a product: where they are in the panels, how many, and whether they are the first.
+/// Pixels of a product: how many, and whether there were some before.
 #[derive(Clone, Copy)]
-struct Chunk {
-    first: usize,
+struct Chunk<'a> {
     count: usize,
     accumulate: bool,
+    /// What is read next of `x` and `dy`.
+    soon: [&'a [f32]; 2],
 }
 
 const KINDS: [Kind; 2] = [Kind::Double, Kind::DoubleLow];
@@ -314,72 +335,113 @@ stamp! {
 }
 
 #[inline(always)]
-fn gather_body<const FMA: bool, const LANES: usize, const HIGH: usize, const LOW: usize>(job: &mut Gather<'_>) {
+fn gather_body<const FMA: bool, const LANES: usize, const HIGH: usize, const LOW: usize>(job: &mut Gather<'_>)
+where
+    Lanes<FMA, LANES>: Register,
+{
     let Gather { plan, block, x, first, count, .. } = *job;
     let Packed { g, places, chunk, .. } = plan;
     let (image, each, taps) = (g.h.input * g.w.input * g.ic, g.h.output * g.w.output, g.h.kernel * g.w.kernel);
-    let (high, low) = job.to.split_at_mut(block.parts[0].tiles.len() * HIGH * chunk);
-    for k in 0..count {
-        let (i, pixel) = ((first + k) / each, (first + k) % each);
-        let (x, places) = (&x[i * image..][..image], &places[pixel * taps..][..taps]);
-        let from = From { x, places, pad: g.pad_value };
-        copy_tiles::<HIGH>(from, &block.parts[0].tiles, k, high, *chunk);
-        copy_tiles::<LOW>(from, &block.parts[1].tiles, k, low, *chunk);
+    let [high, low] = &block.parts;
+    let (to_high, to_low) = job.to.split_at_mut(high.tiles.len() * HIGH * chunk);
+    let spot = |k: usize| Spot { image: (first + k) / each * image, places: (first + k) % each * taps };
+    for start in (0..count).step_by(TOGETHER) {
+        let mut spots = [[Spot::default(); 2]; TOGETHER];
+        let spots = &mut spots[..TOGETHER.min(count - start)];
+        for (spots, k) in spots.iter_mut().zip(start..) {
+            *spots = [spot(k), spot((k + TOGETHER).min(count - 1))];
+        }
+        let from = From { x, places, spots, pad: g.pad_value };
+        copy_tiles::<FMA, LANES, HIGH>(&from, &high.tiles, &mut *to_high, [start, *chunk]);
+        copy_tiles::<FMA, LANES, LOW>(&from, &low.tiles, &mut *to_low, [start, *chunk]);
     }
 }
 
-/// The image of a pixel, and where its kernel elements lie.
-#[derive(Clone, Copy)]
+// Pixels that are copied side by side: as many as lie in one set of the first-level cache.
+const TOGETHER: usize = 8;
+
+/// Where the image of a pixel starts, and the places of its kernel elements.
+#[derive(Clone, Copy, Default)]
+struct Spot {
+    image: usize,
+    places: usize,
+}
+
+/// Some pixels and what they are read from.
 struct From<'a> {
     x: &'a [f32],
     places: &'a [u32],
+    /// Each with the one that follows soon.
+    spots: &'a [[Spot; 2]],
     pad: f32,
 }
 
 #[inline(always)]
-fn copy_tiles<const H: usize>(from: From<'_>, tiles: &[Tile], k: usize, to: &mut [f32], chunk: usize) {
-    for (tile, to) in tiles.iter().zip(to.chunks_exact_mut(chunk * H)) {
-        let to = &mut to[k * H..][..H];
-        let at = from.places[tile.tap];
-        if at == NOWHERE {
-            to.fill(from.pad);
-            continue;
-        }
-        let x = &from.x[at as usize + tile.channel..];
-        if tile.live == H {
-            to.copy_from_slice(&x[..H]);
-        } else {
-            for (to, x) in to.iter_mut().zip(&x[..tile.live]) {
-                *to = *x;
+fn copy_tiles<const FMA: bool, const LANES: usize, const H: usize>(
+    from: &From<'_>,
+    tiles: &[Tile],
+    to: &mut [f32],
+    [start, chunk]: [usize; 2],
+) where
+    Lanes<FMA, LANES>: Register,
+{
+    for (tile, i) in tiles.iter().zip(0..) {
+        let to = &mut to[(i * chunk + start) * H..][..from.spots.len() * H];
+        for (to, [spot, soon]) in to.as_chunks_mut::<H>().0.iter_mut().zip(from.spots) {
+            let next = soon.image + from.places[soon.places + tile.tap] as usize + tile.channel;
+            <Lanes<FMA, LANES> as Register>::Vector::prefetch(from.x.as_ptr().wrapping_add(next.min(from.x.len() - 1)));
+            let at = from.places[spot.places + tile.tap];
+            if at == NOWHERE {
+                to.fill(from.pad);
+                continue;
+            }
+            let x = &from.x[spot.image + at as usize + tile.channel..];
+            match x.first_chunk::<H>() {
+                Some(x) if tile.live == H => *to = *x,
+                _ => to.iter_mut().zip(&x[..tile.live]).for_each(|(to, x)| *to = *x),
             }
         }
     }
 }
 
-/// Copies the columns of a panel.
+/// Copies the columns of some panels, `[panel][pixel][column]`.
 struct Columns<'a> {
+    columns: &'a [Column],
     dy: &'a [f32],
+    /// Numbers between two pixels of `dy`, and between two panels.
     step: usize,
+    panel: usize,
     to: &'a mut [f32],
 }
 
 stamp! {
-    fn side_by_side(column: &Column, job: &mut Columns<'_>)
+    fn side_by_side(job: &mut Columns<'_>)
         = side_by_side_body[FMA, LANES; avx512: 32; avx2: 16; neon: 8; baseline: 8];
 }
 
 #[inline(always)]
-fn side_by_side_body<const FMA: bool, const LANES: usize, const WIDTH: usize>(
-    column: &Column,
-    job: &mut Columns<'_>,
-) {
-    for (dy, to) in job.dy.chunks_exact(job.step).zip(job.to.chunks_exact_mut(WIDTH)) {
-        let dy = &dy[column.to..];
-        if column.width == WIDTH {
-            to.copy_from_slice(&dy[..WIDTH]);
-        } else {
-            to[..column.width].copy_from_slice(&dy[..column.width]);
-            to[column.width..].fill(0.0);
+fn side_by_side_body<const FMA: bool, const LANES: usize, const WIDTH: usize>(job: &mut Columns<'_>)
+where
+    Lanes<FMA, LANES>: Register,
+{
+    for (dy, i) in job.dy.chunks(job.step * TOGETHER).zip(0..) {
+        for (column, to) in job.columns.iter().zip(job.to.chunks_exact_mut(job.panel)) {
+            let to = to[i * TOGETHER * WIDTH..].as_chunks_mut::<WIDTH>().0;
+            for (dy, to) in dy.chunks_exact(job.step).zip(to) {
+                let dy = &dy[column.to..];
+                for v in 0..WIDTH / LANES {
+                    let next = dy.as_ptr().wrapping_add(job.step * TOGETHER + v * LANES);
+                    <Lanes<FMA, LANES> as Register>::Vector::prefetch(next);
+                }
+                match dy.first_chunk::<WIDTH>() {
+                    Some(dy) if column.width == WIDTH => *to = *dy,
+                    _ => {
+                        let (to, rest) = to.split_at_mut(column.width);
+                        to.iter_mut().zip(dy).for_each(|(to, dy)| *to = *dy);
+                        rest.fill(0.0);
+                    }
+                }
+            }
         }
     }
 }
@@ -390,7 +452,7 @@ impl Kernel for Packed {
             let sums = (self.groups * self.g.w_len()).next_multiple_of(16);
             sums + self.threads * (self.panels_len() + self.own)
         } else {
-            self.panels_len() + self.threads * self.own
+            self.chunks * self.panels_len() + self.threads * self.own
         }
     }
 
