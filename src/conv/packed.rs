@@ -20,11 +20,12 @@ use super::{Geometry, Kernel, Machine, Pass, Work};
 use crate::parallel::Team;
 use crate::simd::{Isa, stamp};
 
-// Pixels from which on a copy serves long enough, and filters that it should meet.
+// Pixels, filters and channels from which on a copy serves often enough.
 const PIXELS: usize = 64;
-const FILTERS: usize = 64;
+const FILTERS: usize = 256;
+const CHANNELS: usize = 16;
 // Weights up to which groups of pixels are the pieces, and how many groups there are.
-const SMALL: usize = 32 << 10;
+const SMALL: usize = 128 << 10;
 const GROUPS: usize = 8;
 // Numbers of both copies of a group, which stay in the second-level cache beside its `dw`.
 const OWN: usize = 96 << 10;
@@ -43,7 +44,7 @@ pub(super) fn accept(g: &Geometry, pass: Pass, machine: Machine) -> Result<Box<d
     if pass != Pass::BackwardWeights {
         return Err("it is for the gradient to the weights".into());
     }
-    if g.groups > 1 || g.y_len() / g.oc < PIXELS || g.oc < FILTERS || g.ic < FILTERS / 4 {
+    if g.groups > 1 || g.y_len() / g.oc < PIXELS || g.oc < FILTERS || g.ic < CHANNELS {
         return Err(format!("it pays from {FILTERS} filters and {PIXELS} pixels on, in one group"));
     }
     Ok(Box::new(Packed::new(g, machine)?))
