@@ -13,6 +13,8 @@
 //! core's cache; the groups are added in their order. Where it is large, all threads copy `dy` first, and blocks of rows
 //! of `dw` are the pieces; then each sum runs over all pixels in order. Which of both follows from the shape.
 
+use std::ops::Range;
+
 use super::direct::{Column, columns};
 use super::tile::{Ahead, Fused, Job, Kind, Row, Rows, Terms, TileFn};
 use super::vector::{Lanes, Register, Vector};
@@ -37,6 +39,10 @@ const COPIES: usize = 8;
 // Rows of a block of `dw`, where blocks are the pieces, and how many blocks there should be.
 const ROWS: [usize; 2] = [32, 128];
 const BLOCKS: usize = 16;
+// The shapes of tiles: two vectors of columns, many rows or fewer.
+const KINDS: [Kind; 2] = [Kind::Packed, Kind::PackedLow];
+// A tile at the end may read so many numbers more.
+const SPARE: usize = 16;
 // Where padding is read.
 const NOWHERE: u32 = u32::MAX;
 
@@ -61,7 +67,6 @@ struct Tile {
 /// Tiles of one height, the places of their copies, and of their sums.
 struct Part {
     tile: TileFn,
-    height: usize,
     tiles: Vec<Tile>,
     rows: Rows,
 }
@@ -69,6 +74,43 @@ struct Part {
 /// Some rows of `dw`: tall tiles and low ones.
 struct Block {
     parts: [Part; 2],
+}
+
+impl Tile {
+    // Its first row of all.
+    fn row(&self, g: &Geometry) -> usize {
+        self.tap * g.ic + self.channel
+    }
+}
+
+impl Block {
+    fn new(g: &Geometry, isa: Isa, chunk: usize, tiles: &[Tile]) -> Result<Self, String> {
+        let low = KINDS[1].height(isa);
+        let (tall, rest): (Vec<Tile>, Vec<Tile>) = tiles.iter().partition(|tile| tile.live > low);
+        let (start, mut at) = (tiles[0].row(g), 0);
+        let mut part = |kind: Kind, tiles: Vec<Tile>| {
+            let height = kind.height(isa);
+            let mut rows = Vec::new();
+            for tile in &tiles {
+                // Rows that idle at the end of a tile repeat the last one.
+                for p in (0..height).map(|p| p.min(tile.live - 1)) {
+                    rows.push(Row { a: place(at + p)?, out: place((tile.row(g) + p - start) * g.oc)? });
+                }
+                at += chunk * height;
+            }
+            Ok::<_, String>(Part { tile: kind.function(isa), tiles, rows: Rows::new(rows) })
+        };
+        Ok(Self { parts: [part(KINDS[0], tall)?, part(KINDS[1], rest)?] })
+    }
+
+    // With those that idle.
+    fn rows(&self) -> usize {
+        self.parts.iter().map(|part| part.rows.len()).sum()
+    }
+
+    fn tiles(&self) -> usize {
+        self.parts.iter().map(|part| part.tiles.len()).sum()
+    }
 }
 
 /// See the head of this file.
@@ -98,41 +140,32 @@ struct Packed {
 impl Packed {
     fn new(g: &Geometry, machine: Machine) -> Result<Self, String> {
         let Machine { isa, threads } = machine;
-        let (pixels, rows, len) = (g.y_len() / g.oc, g.terms(), g.w_len());
-        let groups = if len <= SMALL { GROUPS.min(pixels / PIXELS) } else { 1 };
+        let (pixels, rows) = (g.y_len() / g.oc, g.terms());
+        let groups = if g.w_len() <= SMALL { GROUPS.min(pixels / PIXELS) } else { 1 };
         let share = pixels.div_ceil(groups);
         let groups = pixels.div_ceil(share);
-        let width = 2 * isa.lanes();
-        let mut columns = columns(1, rows, g.oc, isa);
-        columns.iter_mut().for_each(|column| column.kind = Kind::Double);
-        let columns_len = columns.len() * width;
+        let columns = columns(1, rows, g.oc, isa);
+        let row = columns.len() * 2 * isa.lanes();
         let (chunk, target) = if groups > 1 {
-            ((OWN / (rows + columns_len)).clamp(PIXELS, share), rows)
+            ((OWN / (rows + row)).clamp(PIXELS, share), rows)
         } else {
             (pixels.min(CHUNK), (rows / BLOCKS).clamp(ROWS[0], ROWS[1]))
         };
-        let chunks = (SHARED / (chunk * columns_len)).clamp(1, pixels.div_ceil(chunk));
-        // Few chunks: some panels of one are a piece.
-        let fair = |together: &usize| columns.len().is_multiple_of(*together) && columns.len() / together * chunks >= COPIES;
-        let together = (1..=columns.len()).rev().find(fair).unwrap_or(1);
-        let tiles = all_tiles(g, isa);
-        let mut blocks = Vec::new();
-        let (mut first, mut count, mut start, mut cuts) = (0, 0, 0, vec![0]);
-        for (i, tile) in tiles.iter().enumerate() {
-            count += tile.live;
-            if count >= target || i + 1 == tiles.len() {
-                blocks.push(block(g, isa, chunk, &tiles[first..=i])?);
-                start += count;
-                cuts.push(start * g.oc);
-                (first, count) = (i + 1, 0);
-            }
-        }
-        let own = blocks.iter().map(|block| block.parts.iter().map(|p| p.tiles.len() * p.height).sum::<usize>()).max();
-        let own = own.unwrap_or(0) * chunk;
+        let chunks = (SHARED / (chunk * row)).clamp(1, pixels.div_ceil(chunk));
+        // Where chunks are few, some panels of one are a piece.
+        let enough =
+            |together: &usize| columns.len().is_multiple_of(*together) && columns.len() / together * chunks >= COPIES;
+        let together = (1..=columns.len()).rev().find(enough).unwrap_or(1);
         let heights = KINDS.map(|kind| kind.height(isa));
+        let tiles = all_tiles(g, heights);
+        let blocks = blocks(&tiles, target);
+        let cuts = blocks.iter().map(|tiles| tiles[0].row(g) * g.oc).chain([g.w_len()]).collect();
+        let blocks = blocks.into_iter().map(|tiles| Block::new(g, isa, chunk, tiles));
+        let blocks = blocks.collect::<Result<Vec<_>, String>>()?;
+        let own = blocks.iter().map(|block| block.rows() * chunk).max().unwrap_or(0) + SPARE;
         let terms = heights.map(|height| Terms::new((0..chunk).map(|p| (p * height) as u32).collect()));
-        let places = places(g)?;
-        Ok(Self { g: *g, isa, threads, places, blocks, columns, share, groups, chunk, chunks, together, cuts, terms, own })
+        let (g, places) = (*g, places(g)?);
+        Ok(Self { g, isa, threads, places, blocks, columns, share, groups, chunk, chunks, together, cuts, terms, own })
     }
 
     fn panel_len(&self) -> usize {
@@ -147,9 +180,8 @@ impl Packed {
     // The product of a chunk of pixels.
     fn multiply(&self, block: &Block, [a, b]: [&[f32]; 2], chunk: Chunk<'_>, out: &mut [f32]) {
         let width = 2 * self.isa.lanes();
-        let tiles: usize = block.parts.iter().map(|part| part.tiles.len()).sum();
         let [x, dy] = chunk.soon;
-        let step = (x.len() + dy.len()).div_ceil(tiles * self.columns.len() * chunk.count);
+        let step = (x.len() + dy.len()).div_ceil(block.tiles() * self.columns.len() * chunk.count);
         let mut asked = 0;
         for (column, b) in self.columns.iter().zip(b.chunks_exact(self.panel_len())) {
             for (part, terms) in block.parts.iter().zip(&self.terms) {
@@ -177,8 +209,8 @@ impl Packed {
         }
     }
 
-    fn gather(&self, block: &Block, x: &[f32], first: usize, count: usize, to: &mut [f32]) {
-        gather(self.isa)(&mut Gather { plan: self, block, x, first, count, to });
+    fn gather(&self, block: &Block, x: &[f32], pixels: Range<usize>, to: &mut [f32]) {
+        gather(self.isa)(&mut Gather { plan: self, block, x, first: pixels.start, count: pixels.len(), to });
     }
 
     fn side_by_side(&self, columns: &[Column], dy: &[f32], to: &mut [f32]) {
@@ -186,20 +218,20 @@ impl Packed {
     }
 
     // One group: its pixels, a chunk at a time, all by one thread.
-    fn group(&self, i: usize, [x, dy_all]: [&[f32]; 2], own: &mut [f32], dw: &mut [f32]) {
-        let pixels = self.g.y_len() / self.g.oc;
+    fn group(&self, i: usize, [x, dy]: [&[f32]; 2], own: &mut [f32], dw: &mut [f32]) {
+        let Self { g, chunk, share, .. } = self;
         let (panels, a) = own.split_at_mut(self.panels_len());
-        let (start, end) = (i * self.share, ((i + 1) * self.share).min(pixels));
-        for first in (start..end).step_by(self.chunk) {
-            let count = self.chunk.min(end - first);
-            self.side_by_side(&self.columns, &dy_all[first * self.g.oc..][..count * self.g.oc], panels);
-            for (block, cut) in self.blocks.iter().zip(self.cuts.windows(2)) {
-                self.gather(block, x, first, count, a);
-                let next = first + count..(first + count + self.chunk).min(end);
-                let soon = [x.get(next.start * self.g.ic..next.end * self.g.ic).unwrap_or(&[]), dy_all.get(next.start * self.g.oc..next.end * self.g.oc).unwrap_or(&[])];
-                let chunk = Chunk { count, accumulate: first > start, soon };
-                self.multiply(block, [a, panels], chunk, &mut dw[cut[0]..cut[1]]);
-            }
+        let (start, end) = (i * share, ((i + 1) * share).min(g.y_len() / g.oc));
+        // Whether `x` is read from end to end.
+        let is_whole = g.x_len() / g.ic == g.y_len() / g.oc && self.places.len() == g.h.output * g.w.output;
+        for first in (start..end).step_by(*chunk) {
+            let (next, last) = ((first + chunk).min(end), (first + 2 * chunk).min(end));
+            let count = next - first;
+            self.side_by_side(&self.columns, &dy[first * g.oc..next * g.oc], panels);
+            self.gather(&self.blocks[0], x, first..next, a);
+            let x = if is_whole { &x[next * g.ic..last * g.ic] } else { &[] };
+            let soon = [x, &dy[next * g.oc..last * g.oc]];
+            self.multiply(&self.blocks[0], [a, panels], Chunk { count, accumulate: first > start, soon }, dw);
         }
     }
 
@@ -223,29 +255,30 @@ impl Packed {
 
     fn by_blocks(&self, team: Team, [x, dy]: [&[f32]; 2], scratch: &mut [f32], dw: &mut [f32]) {
         let (panels, own) = scratch.split_at_mut(self.chunks * self.panels_len());
-        let pixels = self.g.y_len() / self.g.oc;
-        for first in (0..pixels).step_by(self.chunks * self.chunk) {
-            let count = (self.chunks * self.chunk).min(pixels - first);
-            let chunks = count.div_ceil(self.chunk);
-            let dy = &dy[first * self.g.oc..][..count * self.g.oc];
-            let piece = self.together * self.panel_len();
-            team.chunks(&mut panels[..chunks * self.panels_len()], piece, |i, to| {
-                let i = i * self.together;
-                let (chunk, i) = (i / self.columns.len(), i % self.columns.len());
-                let dy = &dy[chunk * self.chunk * self.g.oc..];
-                let dy = &dy[..dy.len().min(self.chunk * self.g.oc)];
-                self.side_by_side(&self.columns[i..i + self.together], dy, to);
-            });
+        let (pixels, round) = (self.g.y_len() / self.g.oc, self.chunks * self.chunk);
+        for first in (0..pixels).step_by(round) {
+            let end = (first + round).min(pixels);
+            self.copy_panels(team, &dy[first * self.g.oc..end * self.g.oc], panels);
             let panels = &*panels;
             team.cuts_with((&mut *dw, &self.cuts), (&mut *own, self.own), |i, dw, own| {
-                for (start, panels) in (0..count).step_by(self.chunk).zip(panels.chunks_exact(self.panels_len())) {
-                    let count = self.chunk.min(count - start);
-                    self.gather(&self.blocks[i], x, first + start, count, own);
-                    let chunk = Chunk { count, accumulate: first + start > 0, soon: [&[]; 2] };
+                for (start, panels) in (first..end).step_by(self.chunk).zip(panels.chunks_exact(self.panels_len())) {
+                    let pixels = start..(start + self.chunk).min(end);
+                    let chunk = Chunk { count: pixels.len(), accumulate: start > 0, soon: [&[]; 2] };
+                    self.gather(&self.blocks[i], x, pixels, own);
                     self.multiply(&self.blocks[i], [own, panels], chunk, dw);
                 }
             });
         }
+    }
+
+    // Some chunks of `dy`, by all threads: a piece is some panels of one.
+    fn copy_panels(&self, team: Team, dy: &[f32], panels: &mut [f32]) {
+        let chunks = dy.chunks(self.chunk * self.g.oc);
+        let (len, each) = (chunks.len() * self.panels_len(), self.columns.len() / self.together);
+        team.chunks(&mut panels[..len], self.together * self.panel_len(), |i, to| {
+            let columns = &self.columns[i % each * self.together..][..self.together];
+            self.side_by_side(columns, chunks.clone().nth(i / each).unwrap_or(&[]), to);
+        });
     }
 }
 
@@ -258,19 +291,15 @@ struct Chunk<'a> {
     soon: [&'a [f32]; 2],
 }
 
-const KINDS: [Kind; 2] = [Kind::Double, Kind::DoubleLow];
-
-// The tiles of all rows: for each kernel element tall ones, then low ones.
-fn all_tiles(g: &Geometry, isa: Isa) -> Vec<Tile> {
-    let [high, low] = KINDS.map(|kind| kind.height(isa));
+// The tiles of all rows: for each kernel element tall ones, then low ones, so that few rows idle.
+fn all_tiles(g: &Geometry, [high, low]: [usize; 2]) -> Vec<Tile> {
     let cost = |tall: &usize| tall * high + g.ic.saturating_sub(tall * high).next_multiple_of(low);
     let tall = (0..=g.ic.div_ceil(high)).rev().min_by_key(cost).unwrap_or(0) * high;
     let mut tiles = Vec::new();
     for tap in 0..g.h.kernel * g.w.kernel {
         let mut channel = 0;
         while channel < g.ic {
-            let height = if channel < tall { high } else { low };
-            let live = height.min(g.ic - channel);
+            let live = if channel < tall { high } else { low }.min(g.ic - channel);
             tiles.push(Tile { tap, channel, live });
             channel += live;
         }
@@ -278,26 +307,20 @@ fn all_tiles(g: &Geometry, isa: Isa) -> Vec<Tile> {
     tiles
 }
 
-fn block(g: &Geometry, isa: Isa, chunk: usize, tiles: &[Tile]) -> Result<Block, String> {
-    let [high, low] = KINDS.map(|kind| kind.height(isa));
-    let row_of = |tile: &Tile| tile.tap * g.ic + tile.channel;
-    let start = row_of(&tiles[0]);
-    let mut at = 0;
-    let mut part = |kind: Kind, is_tall: bool| {
-        let height = kind.height(isa);
-        let tiles: Vec<Tile> = tiles.iter().copied().filter(|t| (t.live > low) == is_tall).collect();
-        let mut rows = Vec::new();
-        for tile in &tiles {
-            // What idles at the end repeats the last row.
-            for p in (0..height).map(|p| p.min(tile.live - 1)) {
-                rows.push(Row { a: place(at + p)?, out: place((row_of(tile) + p - start) * g.oc)? });
-            }
-            at += chunk * height;
-        }
-        Ok::<_, String>(Part { tile: kind.function(isa), height, tiles, rows: Rows::new(rows) })
-    };
-    debug_assert!(high > low);
-    Ok(Block { parts: [part(KINDS[0], true)?, part(KINDS[1], false)?] })
+// Runs of tiles with so many rows or a few more.
+fn blocks(tiles: &[Tile], target: usize) -> Vec<&[Tile]> {
+    let (mut blocks, mut rest) = (Vec::new(), tiles);
+    while !rest.is_empty() {
+        let mut rows = 0;
+        let end = rest.iter().position(|tile| {
+            rows += tile.live;
+            rows >= target
+        });
+        let (block, others) = rest.split_at(end.map_or(rest.len(), |end| end + 1));
+        blocks.push(block);
+        rest = others;
+    }
+    blocks
 }
 
 fn places(g: &Geometry) -> Result<Vec<u32>, String> {
@@ -399,7 +422,11 @@ fn copy_tiles<const FMA: bool, const LANES: usize, const H: usize>(
             let x = &from.x[spot.image + at as usize + tile.channel..];
             match x.first_chunk::<H>() {
                 Some(x) if tile.live == H => *to = *x,
-                _ => to.iter_mut().zip(&x[..tile.live]).for_each(|(to, x)| *to = *x),
+                _ => {
+                    for (p, to) in to.iter_mut().enumerate() {
+                        *to = x[p.min(tile.live - 1)];
+                    }
+                }
             }
         }
     }
