@@ -19,13 +19,15 @@ use super::direct::{Column, columns};
 use super::tile::{Ahead, Fused, Job, Kind, Row, Rows, Terms, TileFn};
 use super::vector::{Lanes, Register, Vector};
 use super::{Geometry, Kernel, Machine, Pass, Work};
-use crate::parallel::Team;
+use crate::parallel::{Cell, Team};
 use crate::simd::{Isa, stamp};
 
 // Pixels, filters and channels from which on a copy serves often enough.
 const PIXELS: usize = 64;
 const FILTERS: usize = 256;
 const CHANNELS: usize = 16;
+// Channels from which on the same channel of all pixels falls into one set of the first-level cache.
+const FAR: usize = 1024;
 // Weights up to which groups of pixels are the pieces, and how many groups there are.
 const SMALL: usize = 128 << 10;
 const GROUPS: usize = 8;
@@ -53,7 +55,15 @@ pub(super) fn accept(g: &Geometry, pass: Pass, machine: Machine) -> Result<Box<d
     if g.groups > 1 || g.y_len() / g.oc < PIXELS || g.oc < FILTERS || g.ic < CHANNELS {
         return Err(format!("it pays from {FILTERS} filters and {PIXELS} pixels on, in one group"));
     }
+    if is_whole(g) && g.ic > g.oc && g.ic < FAR {
+        return Err(format!("pixels of fewer than {FAR} channels are read in place as fast, where filters are fewer"));
+    }
     Ok(Box::new(Packed::new(g, machine)?))
+}
+
+// Whether `x` is read from end to end, as it lies.
+fn is_whole(g: &Geometry) -> bool {
+    g.h.kernel * g.w.kernel == 1 && g.x_len() / g.ic == g.y_len() / g.oc
 }
 
 /// Rows of a tile: one kernel element, channels side by side.
@@ -196,7 +206,7 @@ impl Packed {
                     count: chunk.count,
                     b,
                     b_step: width,
-                    out: &mut *out,
+                    out: Cell::from(&mut *out),
                     out_shift: column.to,
                     width: column.width,
                     accumulate: chunk.accumulate,
@@ -222,14 +232,12 @@ impl Packed {
         let Self { g, chunk, share, .. } = self;
         let (panels, a) = own.split_at_mut(self.panels_len());
         let (start, end) = (i * share, ((i + 1) * share).min(g.y_len() / g.oc));
-        // Whether `x` is read from end to end.
-        let is_whole = g.x_len() / g.ic == g.y_len() / g.oc && self.places.len() == g.h.output * g.w.output;
         for first in (start..end).step_by(*chunk) {
             let (next, last) = ((first + chunk).min(end), (first + 2 * chunk).min(end));
             let count = next - first;
             self.side_by_side(&self.columns, &dy[first * g.oc..next * g.oc], panels);
             self.gather(&self.blocks[0], x, first..next, a);
-            let x = if is_whole { &x[next * g.ic..last * g.ic] } else { &[] };
+            let x = if is_whole(g) { &x[next * g.ic..last * g.ic] } else { &[] };
             let soon = [x, &dy[next * g.oc..last * g.oc]];
             self.multiply(&self.blocks[0], [a, panels], Chunk { count, accumulate: first > start, soon }, dw);
         }
