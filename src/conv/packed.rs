@@ -16,7 +16,7 @@
 use std::ops::Range;
 
 use super::direct::{Column, columns};
-use super::tile::{Ahead, Fused, Job, Kind, Row, Rows, Terms, TileFn};
+use super::tile::{Ahead, DOUBLE, DOUBLE_LOW, Fused, Job, Kind, Row, Rows, Terms, TileFn};
 use super::vector::{Lanes, Register, Vector};
 use super::{Geometry, Kernel, Machine, Pass, Work};
 use crate::parallel::{Cell, Team};
@@ -363,7 +363,9 @@ struct Gather<'a> {
 }
 
 stamp! {
-    fn gather(job: &mut Gather<'_>) = gather_body[FMA, LANES; avx512: 14, 9; avx2: 6, 5; neon: 12, 9; baseline: 4, 3];
+    fn gather(job: &mut Gather<'_>) = gather_body[FMA, LANES;
+        avx512: DOUBLE[0], DOUBLE_LOW[0]; avx2: DOUBLE[1], DOUBLE_LOW[1];
+        neon: DOUBLE[2], DOUBLE_LOW[2]; baseline: DOUBLE[3], DOUBLE_LOW[3]];
 }
 
 #[inline(always)]
@@ -430,6 +432,7 @@ fn copy_tiles<const FMA: bool, const LANES: usize, const H: usize>(
             let x = &from.x[spot.image + at as usize + tile.channel..];
             match x.first_chunk::<H>() {
                 Some(x) if tile.live == H => *to = *x,
+                // What idles repeats the last row, as the table of rows does.
                 _ => {
                     for (p, to) in to.iter_mut().enumerate() {
                         *to = x[p.min(tile.live - 1)];

@@ -258,8 +258,8 @@ pub(crate) enum Kind {
 
 // Rows by instruction set: AVX-512, AVX2, NEON, baseline. Sums, columns and one operand must fit the registers
 // (32, 16, 32, 16): a tile that spills runs at a sixth of the speed.
-const DOUBLE: [usize; 4] = [14, 6, 12, 4];
-const DOUBLE_LOW: [usize; 4] = [9, 5, 9, 3];
+pub(super) const DOUBLE: [usize; 4] = [14, 6, 12, 4];
+pub(super) const DOUBLE_LOW: [usize; 4] = [9, 5, 9, 3];
 const SINGLE: [usize; 4] = [14, 12, 14, 8];
 const SINGLE_LOW: [usize; 4] = [9, 9, 9, 5];
 
