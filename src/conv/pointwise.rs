@@ -21,7 +21,7 @@ const BLOCK: usize = 64 << 10;
 // Rows of the tallest register tile, the unit of blocks.
 const TILE: usize = 14;
 // Pixels of a block at most, where blocks are pieces; and where panels are, for which few blocks are best.
-const ROWS: usize = 8 * TILE;
+const ROWS: [usize; 2] = [8 * TILE, 32 * TILE];
 const TALL: usize = 16 * TILE;
 // Pieces at least, where there is work for them.
 const PIECES: usize = 16;
@@ -78,7 +78,9 @@ impl Pointwise {
         let rows = if spread {
             tiles(BLOCK * 4 / source).min(TALL).min(pixels)
         } else {
-            tiles(BLOCK / source).min(ROWS).min(pixels.div_ceil(useful).next_multiple_of(TILE)).min(pixels)
+            // Long blocks where channels are few: each panel is then a long run through memory.
+            let most = tiles(2 * BLOCK / output).clamp(ROWS[0], ROWS[1]);
+            tiles(BLOCK / source).min(most).min(pixels.div_ceil(useful).next_multiple_of(TILE)).min(pixels)
         };
         let place = |at: usize| u32::try_from(at).map_err(|_| "a block has more than 2^32 numbers".to_string());
         let row = |p: usize| Ok(Row { a: place(p * source)?, out: place(p * output)? });
