@@ -28,8 +28,9 @@ struct Browser {
 
 impl Browser {
     fn start() -> Self {
-        let mut driver = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut driver = driver.spawn().expect("chromedriver: on Debian, apt-get install chromium chromium-driver");
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut driver = command.spawn().expect("chromedriver: on Debian, apt-get install chromium chromium-driver");
         let lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
         let port =
             lines.filter_map(|l| l.split_once("started successfully on port ").map(|(_, p)| p.to_string())).next();
