@@ -152,7 +152,7 @@ impl Page<'_> {
         )
     }
 
-    fn from_epoch(&self) -> String {
+    fn whose_weights(&self) -> String {
         match (self.r.epoch, self.r.history.epochs.last()) {
             (Some(epoch), Some(last)) if epoch == last.epoch => format!(
                 "The weights of this report have the digest {}, which is that of the last epoch in the table.",
