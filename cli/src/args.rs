@@ -1,5 +1,6 @@
 //! The arguments of every command, with the help that teaches them.
 
+pub mod claim;
 pub mod explain;
 mod look;
 
@@ -68,6 +69,12 @@ pub enum Command {
     Explain(explain::ExplainArgs),
     /// Show famous mistakes at work: what the loss says, and what a check says
     Museum(explain::MuseumArgs),
+    /// Try what is said of convolutional networks: an experiment, its numbers, a verdict
+    Claim(claim::ClaimArgs),
+    /// Show who won the ImageNet challenge, year by year, with the source of each number
+    History(claim::HistoryArgs),
+    /// Show the family tree of the networks: what came from what, what it costs, and how good it is
+    Family(claim::FamilyArgs),
     /// Download trained weights
     Fetch(FetchArgs),
     /// List the networks that the program knows

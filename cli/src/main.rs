@@ -9,6 +9,7 @@ mod attribute;
 mod bench;
 mod cache;
 mod check;
+mod claim;
 mod completions;
 mod convert;
 mod deconvnet;
@@ -16,9 +17,11 @@ mod diff;
 mod download;
 mod evaluate;
 mod explain;
+mod family;
 mod features;
 mod fetch;
 mod filters;
+mod history;
 mod input;
 mod invert;
 mod job;
@@ -79,6 +82,9 @@ fn run(command: &Command) -> striate::Result<ExitCode> {
         Command::Maximise(args) => maximise::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Museum(args) => museum::run(args),
+        Command::Claim(args) => claim::run(args),
+        Command::History(args) => history::run(args),
+        Command::Family(args) => family::run(args),
         Command::Fetch(args) => fetch::run(args),
         Command::Models(args) => list::models(args),
         Command::Data(args) => list::data(args),

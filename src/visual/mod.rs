@@ -2,6 +2,7 @@
 //!
 //! - [`training_curves`], [`loss_curve`]: how a training run went.
 //! - [`LineChart`]: any lines over a common x; [`charts`]: several of them on one page.
+//! - [`DotPlot`]: groups of runs, each run a dot, with their means and intervals.
 //! - [`confusion`]: which class was taken for which.
 //! - [`image_grid`]: many small images with their labels.
 //! - [`Sheet`]: images, maps of numbers and charts in rows under headings.
@@ -22,6 +23,7 @@ mod chart;
 mod colour;
 mod confusion;
 mod curves;
+mod dots;
 mod font;
 mod grid;
 mod heat;
@@ -36,7 +38,7 @@ mod series;
 mod sheet;
 mod svg;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use animation::{Animation, MOST_FRAMES};
 pub use axis::{AxisStyle, Scale, Unit};
@@ -44,6 +46,7 @@ pub use chart::LineChart;
 pub use colour::{Colour, ColourBar, ColourMap, PALETTE, Paint};
 pub use confusion::{Confusion, confusion};
 pub use curves::{LossCurve, TrainingCurves, loss_curve, training_curves};
+pub use dots::{DotPlot, DotRow};
 pub use font::Weight;
 pub use grid::{Cell, ImageGrid, image_grid};
 pub use heat::{Range, short};

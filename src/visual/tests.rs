@@ -5,7 +5,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn assert_sound(picture: &Picture) {
+/// A picture keeps what every picture must.
+pub(crate) fn assert_sound(picture: &Picture) {
     assert_numbers_are_finite(picture.scene());
     assert_labels_are_apart(picture.scene());
     assert_svg_is_sound(picture);
