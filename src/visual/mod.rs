@@ -3,6 +3,7 @@
 //! - [`training_curves`], [`loss_curve`]: how a training run went.
 //! - [`LineChart`]: any lines over a common x; [`charts`]: several of them on one page.
 //! - [`DotPlot`]: groups of runs, each run a dot, with their means and intervals.
+//! - [`BubbleChart`]: named points with a size.
 //! - [`confusion`]: which class was taken for which.
 //! - [`image_grid`]: many small images with their labels.
 //! - [`Sheet`]: images, maps of numbers and charts in rows under headings.
@@ -19,6 +20,7 @@
 
 mod animation;
 mod axis;
+mod bubbles;
 mod chart;
 mod colour;
 mod confusion;
@@ -42,6 +44,7 @@ pub(crate) mod tests;
 
 pub use animation::{Animation, MOST_FRAMES};
 pub use axis::{AxisStyle, Scale, Unit};
+pub use bubbles::{Bubble, BubbleChart};
 pub use chart::LineChart;
 pub use colour::{Colour, ColourBar, ColourMap, PALETTE, Paint};
 pub use confusion::{Confusion, confusion};
