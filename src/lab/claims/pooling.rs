@@ -1,4 +1,6 @@
-//! E33: pooling throws numbers away, and yet the network works and costs less.
+//! E33, V4: pooling throws numbers away but no channel, and yet the network works and costs less.
+
+use std::sync::Arc;
 
 use super::bench::Bench;
 use super::nets::{Down, cnn, weights};
@@ -6,14 +8,15 @@ use super::verdict::{Finding, Rule};
 use super::{Claim, Estimate, Evidence, Sample};
 use crate::error::Result;
 use crate::graph::Graph;
+use crate::tensor::Tensor;
 use crate::train::memory_of_training;
-use crate::visual::{AxisStyle, DotPlot, Item, Scale, Section, Sheet, Unit};
+use crate::visual::{AxisStyle, Bitmap, DotPlot, Item, Panel, Range, Scale, Section, Sheet, Unit};
 
 pub(super) const CLAIM: Claim = Claim {
     name: "pooling",
     title: "pooling loses information, yet it works and saves compute, memory and parameters",
-    says: "Pooling throws information away, but the network works with what is left, and needs less compute, less memory \
-           and fewer parameters.",
+    says: "Pooling throws information away and keeps the number of channels. The network works with what is left, and needs \
+           less compute, less memory and fewer parameters.",
     measured: "Two networks of two 3x3 convolutions (16 and 32 kernels), one with 2x2 max pooling behind each, one without; \
                same seeds and batches. Parameters, multiply-adds for an image, bytes of a training step with 64 images, \
                and accuracy on the test images.",
@@ -41,19 +44,26 @@ const SIZES: [&str; 3] = ["parameters", "multiply-adds for an image", "bytes of 
 fn run(bench: &mut Bench<'_>) -> Result<Evidence> {
     let graphs = [cnn(ARMS[0], &KERNELS)?, cnn(ARMS[1], &KERNELS)?];
     let costs = [sizes(bench, &graphs[0])?, sizes(bench, &graphs[1])?];
+    let mut maps = None;
     let runs = bench.each_seed(|bench, seed| {
         let mut accuracy = [0.0; 2];
         for (i, arm) in ARMS.into_iter().enumerate() {
             let model = bench.train(arm.name(), graphs[i].clone(), seed)?.model;
             accuracy[i] = bench.test(&model)?;
+            if arm == Down::Max && maps.is_none() {
+                let test = Arc::clone(&bench.data.test);
+                maps = Some(bench.look(&model, &*test, 1, &["conv1", "down1"])?);
+            }
         }
         Ok(accuracy)
     })?;
+    let maps = maps.unwrap_or_default();
     let accuracy: [Sample; 2] = std::array::from_fn(|i| {
         let values = runs.iter().map(|r| r[i]).collect();
         Sample::new(format!("accuracy, {}", ARMS[i].name()), Unit::Percent, values)
     });
-    let findings = findings(costs, &accuracy);
+    let mut findings = findings(costs, &accuracy);
+    findings.insert(0, channels(&maps));
     let size = |i: usize, arm: usize| {
         Sample::new(format!("{}, {}", SIZES[i], ARMS[arm].name()), Unit::Plain, vec![costs[arm][i]])
     };
@@ -72,14 +82,42 @@ fn run(bench: &mut Bench<'_>) -> Result<Evidence> {
     let items = vec![plot("accuracy", axis, [&accuracy[0], &accuracy[1]]), cost(0), cost(1), cost(2)];
     let sheet = Sheet {
         title: "What 2x2 max pooling keeps, and what it saves".into(),
-        subtitle: "Each pool hands on one of four numbers.".into(),
-        sections: vec![Section { items, ..Section::default() }],
+        subtitle: "Each pool hands on one of four numbers, channel by channel.".into(),
+        sections: drawn(&maps)?.into_iter().chain([Section { items, ..Section::default() }]).collect(),
         ..Sheet::default()
     };
     let picture = sheet.picture()?;
     let facts = vec!["each 2x2 pool hands on 1 of 4 numbers; behind two of them 1 of 16 places is left".to_string()];
     let samples = [sizes, accuracy.to_vec()].concat();
     Ok(Evidence { samples, findings, facts, curves: Vec::new(), picture })
+}
+
+// V4: as many channels behind a pool as before it.
+fn channels(maps: &[Tensor]) -> Finding {
+    let count = |t: Option<&Tensor>| t.map_or(0, |t| t.dims()[3]);
+    let (before, behind) = (count(maps.first()), count(maps.last()));
+    Finding::exact(
+        "pooling keeps the number of channels",
+        before == behind && before > 0,
+        format!("{before} before the first pool, {behind} behind it"),
+    )
+}
+
+// Every channel of the first image before and behind the pool, in the same order.
+fn drawn(maps: &[Tensor]) -> Result<Vec<Section>> {
+    let all: Vec<f32> = maps.iter().flat_map(|t| t.data()).copied().collect();
+    let range = Range::of(&all);
+    let section = |(t, heading): (&Tensor, &str)| {
+        let &[_, h, w, c] = t.dims() else { return Ok(Section::default()) };
+        let panel = |k: usize| {
+            let map: Vec<f32> = t.data().iter().skip(k).step_by(c).copied().collect();
+            // The scale is that of the image: a pooled map is half as wide.
+            Bitmap::of_map([h, w], &map, &range).map(|b| Item::Image(Panel::new(b, 3.4 * w as f64)))
+        };
+        let note = format!("{c} channels of {h}x{w}");
+        Ok(Section { heading: heading.into(), note, items: (0..c).map(panel).collect::<Result<_>>()? })
+    };
+    maps.iter().zip(["First convolution, one image", "Behind the pool"]).map(section).collect()
 }
 
 fn findings(costs: [[f64; 3]; 2], accuracy: &[Sample; 2]) -> Vec<Finding> {
@@ -109,6 +147,15 @@ mod tests {
         assert_eq!(weights(&without) - weights(&with), (28 * 28 - 7 * 7) * 32 * 10);
         assert_eq!(without.mul_adds(), 784 * 9 * 16 + 784 * 9 * 16 * 32 + 784 * 32 * 10);
         assert_eq!(with.mul_adds(), 784 * 9 * 16 + 196 * 9 * 16 * 32 + 49 * 32 * 10);
+    }
+
+    #[test]
+    fn v4_channels_are_counted_on_both_sides_of_the_pool() {
+        let maps = |c: usize| vec![Tensor::zeros(&[1, 4, 4, 3]), Tensor::zeros(&[1, 2, 2, c])];
+        assert_eq!(channels(&maps(3)).verdict, Verdict::Holds);
+        assert_eq!(channels(&maps(2)).verdict, Verdict::Fails);
+        assert_eq!(channels(&[]).verdict, Verdict::Fails);
+        assert_eq!(drawn(&maps(3)).unwrap().iter().map(|s| s.items.len()).collect::<Vec<_>>(), [3, 3]);
     }
 
     #[test]
