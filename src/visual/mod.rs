@@ -2,6 +2,7 @@
 //!
 //! - [`training_curves`], [`loss_curve`]: how a training run went.
 //! - [`LineChart`]: any lines over a common x; [`charts`]: several of them on one page.
+//! - [`Multiples`]: many lines, a panel each, with common axes; [`DotPlot`]: means with their intervals.
 //! - [`confusion`]: which class was taken for which.
 //! - [`image_grid`]: many small images with their labels.
 //! - [`Sheet`]: images, maps of numbers and charts in rows under headings.
@@ -22,11 +23,13 @@ mod chart;
 mod colour;
 mod confusion;
 mod curves;
+mod dots;
 mod font;
 mod grid;
 mod heat;
 mod labels;
 mod matrix;
+mod multiples;
 mod network;
 mod panels;
 mod picture;
@@ -44,10 +47,12 @@ pub use chart::LineChart;
 pub use colour::{Colour, ColourBar, ColourMap, PALETTE, Paint};
 pub use confusion::{Confusion, confusion};
 pub use curves::{LossCurve, TrainingCurves, loss_curve, training_curves};
+pub use dots::{DotPlot, DotRow};
 pub use font::Weight;
 pub use grid::{Cell, ImageGrid, image_grid};
 pub use heat::{Range, short};
 pub use matrix::{Matrix, NumberCell};
+pub use multiples::{Multiple, Multiples};
 pub use network::{Architecture, Block, BlockKind, Part, network};
 pub use panels::charts;
 pub use picture::{PNG_SCALE, Picture};
