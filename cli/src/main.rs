@@ -10,6 +10,7 @@ mod bench;
 mod cache;
 mod check;
 mod claim;
+mod compare;
 mod completions;
 mod convert;
 mod deconvnet;
@@ -69,6 +70,7 @@ fn run(command: &Command) -> striate::Result<ExitCode> {
         Command::Predict(args) => predict::run(args),
         Command::Summary(args) => summary::run(args),
         Command::Check(args) => check::run(args),
+        Command::Compare(args) => compare::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Convert(args) => convert::run(args),

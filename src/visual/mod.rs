@@ -2,7 +2,7 @@
 //!
 //! - [`training_curves`], [`loss_curve`]: how a training run went.
 //! - [`LineChart`]: any lines over a common x; [`charts`]: several of them on one page.
-//! - [`DotPlot`]: groups of runs, each run a dot, with their means and intervals.
+//! - [`Multiples`]: many lines, a panel each, with common axes; [`DotPlot`]: means with their intervals.
 //! - [`BubbleChart`]: named points with a size.
 //! - [`confusion`]: which class was taken for which.
 //! - [`image_grid`]: many small images with their labels.
@@ -31,6 +31,7 @@ mod grid;
 mod heat;
 mod labels;
 mod matrix;
+mod multiples;
 mod network;
 mod panels;
 mod picture;
@@ -54,6 +55,7 @@ pub use font::Weight;
 pub use grid::{Cell, ImageGrid, image_grid};
 pub use heat::{Range, short};
 pub use matrix::{Matrix, NumberCell};
+pub use multiples::{Multiple, Multiples};
 pub use network::{Architecture, Block, BlockKind, Part, network};
 pub use panels::charts;
 pub use picture::{PNG_SCALE, Picture};

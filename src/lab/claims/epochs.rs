@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::bench::{Bench, Job};
-use super::report::{mean_curve, series};
+use super::report::{dots, mean_curve, series};
 use super::verdict::{Finding, Rule};
 use super::{Claim, Estimate, Evidence, Sample};
 use crate::data::Subset;
 use crate::error::Result;
 use crate::train::FitConfig;
-use crate::visual::{AxisStyle, DotPlot, Item, LineChart, Scale, Section, Sheet, Unit};
+use crate::visual::{AxisStyle, Item, LineChart, Scale, Section, Sheet, Unit};
 use crate::zoo;
 
 pub(super) const CLAIM: Claim = Claim {
@@ -52,17 +52,13 @@ fn run(bench: &mut Bench<'_>) -> Result<Evidence> {
         height: 320.0,
         ..LineChart::default()
     };
-    let dots = DotPlot {
-        title: "Accuracy on test images".into(),
-        x: AxisStyle::new("accuracy, each dot a seed").unit(Unit::Percent),
-        rows: accuracy.iter().enumerate().map(|(i, s)| s.row(format!("after epoch {}", i + 1), 0)).collect(),
-        width: 500.0,
-        ..DotPlot::default()
-    };
+    let axis = AxisStyle::new("accuracy, each dot a seed").unit(Unit::Percent);
+    let rows = accuracy.iter().enumerate().map(|(i, s)| s.row(format!("after epoch {}", i + 1), 0)).collect();
+    let items = vec![dots("Accuracy on test images", axis, rows, 500.0), Item::Chart(chart)];
     let sheet = Sheet {
         title: "What each epoch brings".into(),
         subtitle: "keras-mnist: Adam, batches of 64.".into(),
-        sections: vec![Section { items: vec![Item::Dots(dots), Item::Chart(chart)], ..Section::default() }],
+        sections: vec![Section { items, ..Section::default() }],
         ..Sheet::default()
     };
     let picture = sheet.picture()?;

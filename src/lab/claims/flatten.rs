@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::bench::{Bench, Job};
 use super::nets::{Down, cnn, dense};
+use super::report::dots;
 use super::verdict::{Finding, Rule};
 use super::views::{Order, View};
 use super::{Claim, Estimate, Evidence, Sample};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::rng::Rng;
-use crate::visual::{AxisStyle, Bitmap, DotPlot, Item, Panel, Section, Sheet, Unit};
+use crate::visual::{AxisStyle, Bitmap, Item, Panel, Section, Sheet, Unit};
 
 pub(super) const CLAIM: Claim = Claim {
     name: "flatten",
@@ -119,14 +120,13 @@ fn picture(bench: &Bench<'_>, samples: &[Vec<Sample>]) -> Result<crate::visual::
         rows.extend(of_net.iter().enumerate().map(|(v, s)| s.row(format!("{}, {}", NETS[n], VIEWS[v]), n)));
     }
     let axis = AxisStyle::new("accuracy on test images of the same view, each dot a seed").unit(Unit::Percent);
-    let dots = DotPlot { x: axis, rows, width: 1000.0, ..DotPlot::default() };
     let section = |heading: &str, items| Section { heading: heading.into(), note: String::new(), items };
     let sheet = Sheet {
         title: "Pixels in their order, in another, and in an order for each image".into(),
         subtitle: "A dense network cannot tell the first from the second: it has no neighbourhood to lose.".into(),
         sections: vec![
             section("Two images of one class in each view", digits),
-            section("Accuracy of networks that were trained on it", vec![Item::Dots(dots)]),
+            section("Accuracy of networks that were trained on it", vec![dots("", axis, rows, 1000.0)]),
         ],
         ..Sheet::default()
     };

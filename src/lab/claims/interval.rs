@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::compare::Mean;
+
 /// A mean with its 95 % interval of Student's t distribution.
 ///
 /// `mean ± t(n - 1) s / sqrt(n)`, with `s` the sample's standard deviation. One value alone has no interval.
@@ -27,13 +29,10 @@ impl Estimate {
     /// ```
     pub fn of(values: &[f64]) -> Self {
         let n = values.len();
-        let mean = values.iter().sum::<f64>() / n as f64;
-        if n < 2 {
-            return Self { n, mean, interval: None };
+        match Mean::of(values) {
+            Some(Mean { mean, interval, .. }) => Self { n, mean, interval },
+            None => Self { n, mean: f64::NAN, interval: None },
         }
-        let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
-        let reach = t_95(n - 1) * (variance / n as f64).sqrt();
-        Self { n, mean, interval: Some((mean - reach, mean + reach)) }
     }
 
     /// The estimate of what pairs of runs differ by, `a - b` for each seed.
@@ -47,44 +46,9 @@ pub(super) fn differences(a: &[f64], b: &[f64]) -> Vec<f64> {
     a.iter().zip(b).map(|(a, b)| a - b).collect()
 }
 
-// The value that |t| exceeds in 5 % of cases, found by bisection.
-fn t_95(freedom: usize) -> f64 {
-    let (mut low, mut high) = (1.9, 13.0);
-    for _ in 0..60 {
-        let middle = (low + high) / 2.0;
-        if within(middle, freedom) < 0.95 { low = middle } else { high = middle }
-    }
-    (low + high) / 2.0
-}
-
-// The probability of |t| < x; for whole degrees of freedom it is a finite series in the angle atan(x / sqrt(n)).
-// Source: Abramowitz and Stegun, "Handbook of Mathematical Functions", 26.7.3 and 26.7.4.
-fn within(x: f64, freedom: usize) -> f64 {
-    let n = freedom as f64;
-    let angle = libm::atan(x / n.sqrt());
-    let (sine, cosine) = (libm::sin(angle), libm::cos(angle));
-    let odd = freedom % 2 == 1;
-    let (mut term, mut sum) = if odd { (cosine, 0.0) } else { (1.0, 0.0) };
-    let mut k = if odd { 1.0 } else { 0.0 };
-    while k <= n - 2.0 {
-        sum += term;
-        term *= cosine * cosine * (k + 1.0) / (k + 2.0);
-        k += 2.0;
-    }
-    if odd { (angle + sine * sum) * std::f64::consts::FRAC_2_PI } else { sine * sum }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    // The table of every book on statistics.
-    #[test]
-    fn quantiles_are_those_of_the_table() {
-        for (freedom, t) in [(1, 12.706), (2, 4.303), (3, 3.182), (4, 2.776), (7, 2.365), (10, 2.228), (29, 2.045)] {
-            assert!((t_95(freedom) - t).abs() < 6e-4, "{freedom}: {}", t_95(freedom));
-        }
-    }
 
     #[test]
     fn pairs_are_compared_seed_by_seed() {

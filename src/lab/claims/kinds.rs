@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::bench::Bench;
 use super::nets::{Down, cnn};
-use super::report::{loss_curve, series};
+use super::report::{dots, loss_curve, series};
 use super::verdict::{Finding, Rule};
 use super::{Claim, Estimate, Evidence, Sample};
 use crate::error::Result;
 use crate::tensor::Tensor;
-use crate::visual::{AxisStyle, DotPlot, Item, LineChart, Scale, Section, Sheet, Unit};
+use crate::visual::{AxisStyle, Item, LineChart, Scale, Section, Sheet, Unit};
 
 pub(super) const CLAIM: Claim = Claim {
     name: "max-or-average",
@@ -48,14 +48,9 @@ fn run(bench: &mut Bench<'_>) -> Result<Evidence> {
     let curves: Vec<_> = (0..3)
         .map(|i| loss_curve(ARMS[i].name(), &runs.iter().map(|r| r.loss[i].clone()).collect::<Vec<_>>()))
         .collect();
-    let dots = |title: &str, x: &str, samples: &[Sample; 3]| {
-        Item::Dots(DotPlot {
-            title: title.into(),
-            x: AxisStyle::new(x).unit(Unit::Percent),
-            rows: samples.iter().enumerate().map(|(i, s)| s.row(ARMS[i].name(), i)).collect(),
-            width: 500.0,
-            ..DotPlot::default()
-        })
+    let plot = |title: &str, x: &str, samples: &[Sample; 3]| {
+        let rows = samples.iter().enumerate().map(|(i, s)| s.row(ARMS[i].name(), i)).collect();
+        dots(title, AxisStyle::new(x).unit(Unit::Percent), rows, 500.0)
     };
     let chart = LineChart {
         title: "Loss while training".into(),
@@ -67,8 +62,8 @@ fn run(bench: &mut Bench<'_>) -> Result<Evidence> {
         ..LineChart::default()
     };
     let items = vec![
-        dots("Accuracy", "accuracy on test images, each dot a seed", &accuracy),
-        dots("What is left of the strongest answer", "largest pooled value / largest value of the map", &kept),
+        plot("Accuracy", "accuracy on test images, each dot a seed", &accuracy),
+        plot("What is left of the strongest answer", "largest pooled value / largest value of the map", &kept),
         Item::Chart(chart),
     ];
     let sheet = Sheet {

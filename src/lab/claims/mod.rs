@@ -36,7 +36,7 @@ use serde::Serialize;
 use crate::data;
 use crate::error::{Error, Result, unknown};
 use crate::session::Machine;
-use crate::visual::{Picture, Unit};
+use crate::visual::{DotRow, Picture, Unit};
 use bench::Bench;
 
 pub use interval::Estimate;
@@ -219,9 +219,10 @@ impl Sample {
     }
 
     // As a row of a dot plot.
-    fn row(&self, label: impl Into<String>, colour: usize) -> crate::visual::DotRow {
-        let mean = self.estimate.interval.map(|(low, high)| (self.estimate.mean, low, high));
-        crate::visual::DotRow { label: label.into(), values: self.values.clone(), mean, colour }
+    fn row(&self, name: impl Into<String>, colour: usize) -> DotRow {
+        let Estimate { mean, interval, .. } = self.estimate;
+        let (name, note) = (name.into(), verdict::number(mean, self.unit));
+        DotRow { name, mean, interval, values: self.values.clone(), note, colour }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::bench::{Bench, Job};
 use super::nets::classes;
-use super::report::{loss_curve, mean_curve, series};
+use super::report::{dots, loss_curve, mean_curve, series};
 use super::verdict::{Finding, Rule};
 use super::{Claim, Curve, Estimate, Evidence, Sample};
 use crate::error::Result;
@@ -13,7 +13,7 @@ use crate::ops::{Activation, BatchNorm, Conv2D, Padding, Pool2D};
 use crate::tensor::Tensor;
 use crate::train::FitConfig;
 use crate::train::optim::Sgd;
-use crate::visual::{AxisStyle, DotPlot, Item, LineChart, Scale, Section, Series, Sheet, Unit};
+use crate::visual::{AxisStyle, Item, LineChart, Scale, Section, Series, Sheet, Unit};
 
 pub(super) const CLAIM: Claim = Claim {
     name: "normalisation",
@@ -283,14 +283,9 @@ fn picture(
             ..LineChart::default()
         })
     };
-    let dots = |title: &str, x: &str, samples: &[Sample; 3]| {
-        Item::Dots(DotPlot {
-            title: title.into(),
-            x: AxisStyle::new(x).unit(Unit::Percent),
-            rows: samples.iter().enumerate().map(|(i, s)| s.row(ARMS[i].name(), i)).collect(),
-            width: 520.0,
-            ..DotPlot::default()
-        })
+    let plot = |title: &str, x: &str, samples: &[Sample; 3]| {
+        let rows = samples.iter().enumerate().map(|(i, s)| s.row(ARMS[i].name(), i)).collect();
+        dots(title, AxisStyle::new(x).unit(Unit::Percent), rows, 520.0)
     };
     let shares = AxisStyle::new("share of values above 0").unit(Unit::Percent);
     let loss = AxisStyle::new("loss, mean over seeds").scale(Scale::Log);
@@ -306,8 +301,8 @@ fn picture(
                 vec![
                     lines("What each channel lets pass", "channels of all layers, sorted", shares, sorted),
                     lines("Loss while training", "update", loss, losses),
-                    dots("Channels useless to their ReLU", "share of all channels, each dot a seed", useless),
-                    dots("Accuracy", "accuracy on test images, each dot a seed", accuracy),
+                    plot("Channels useless to their ReLU", "share of all channels, each dot a seed", useless),
+                    plot("Accuracy", "accuracy on test images, each dot a seed", accuracy),
                 ],
             ),
         ],

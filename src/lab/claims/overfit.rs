@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::bench::{Bench, Job};
 use super::nets::{Down, cnn, dense, weights};
-use super::report::{mean_curve, series};
+use super::report::{dots, mean_curve, series};
 use super::verdict::{Finding, Rule};
 use super::{Claim, Estimate, Evidence, Sample};
 use crate::data::{Dataset, Subset, order};
@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::graph::Graph;
 use crate::rng::Rng;
 use crate::train::FitConfig;
-use crate::visual::{AxisStyle, DotPlot, Item, LineChart, Scale, Section, Sheet, Unit};
+use crate::visual::{AxisStyle, Item, LineChart, Scale, Section, Sheet, Unit};
 
 pub(super) const CLAIM: Claim = Claim {
     name: "overfit",
@@ -86,11 +86,11 @@ fn run(bench: &mut Bench<'_>) -> Result<Evidence> {
         (0..2).map(move |p| both[p].row(format!("{}, {}", NETS[n], labels[p]), n)).collect::<Vec<_>>()
     });
     let axis = AxisStyle::new("accuracy after training, each dot a seed").unit(Unit::Percent);
-    let dots = DotPlot { title: "Accuracy".into(), x: axis, rows: rows.collect(), width: 1000.0, ..DotPlot::default() };
+    let dots = dots("Accuracy", axis, rows.collect(), 1000.0);
     let sheet = Sheet {
         title: "What 1,000 images teach a dense network and a CNN of the same size".into(),
         subtitle: format!("{} and {} parameters.", weights(&graphs[0]), weights(&graphs[1])),
-        sections: vec![Section { items: vec![Item::Chart(chart), Item::Dots(dots)], ..Section::default() }],
+        sections: vec![Section { items: vec![Item::Chart(chart), dots], ..Section::default() }],
         ..Sheet::default()
     };
     let picture = sheet.picture()?;

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::bench::Bench;
 use super::nets::{Down, cnn, weights};
+use super::report::dots;
 use super::verdict::{Finding, Rule};
 use super::{Claim, Estimate, Evidence, Sample};
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::tensor::Tensor;
 use crate::train::memory_of_training;
-use crate::visual::{AxisStyle, Bitmap, DotPlot, Item, Panel, Range, Scale, Section, Sheet, Unit};
+use crate::visual::{AxisStyle, Bitmap, Item, Panel, Range, Scale, Section, Sheet, Unit};
 
 pub(super) const CLAIM: Claim = Claim {
     name: "pooling",
@@ -69,13 +70,7 @@ fn run(bench: &mut Bench<'_>) -> Result<Evidence> {
     };
     let sizes: Vec<Sample> = (0..6).map(|at| size(at / 2, at % 2)).collect();
     let plot = |title: &str, x: AxisStyle, rows: [&Sample; 2]| {
-        Item::Dots(DotPlot {
-            title: title.into(),
-            x,
-            rows: rows.iter().enumerate().map(|(i, s)| s.row(ARMS[i].name(), i)).collect(),
-            width: 500.0,
-            ..DotPlot::default()
-        })
+        dots(title, x, rows.iter().enumerate().map(|(i, s)| s.row(ARMS[i].name(), i)).collect(), 500.0)
     };
     let cost = |i: usize| plot(SIZES[i], AxisStyle::new(SIZES[i]).scale(Scale::Log), [&sizes[2 * i], &sizes[2 * i + 1]]);
     let axis = AxisStyle::new("accuracy on test images, each dot a seed").unit(Unit::Percent);

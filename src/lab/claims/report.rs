@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::verdict::{interval, number};
 use super::{Curve, Report, Sample};
-use crate::visual::{Line, Series};
+use crate::visual::{AxisStyle, DotPlot, DotRow, Item, Line, Series};
 
 const WIDTH: usize = 100;
 
@@ -96,6 +96,11 @@ pub(super) fn loss_curve(name: impl Into<String>, losses: &[Vec<f64>]) -> Curve 
     let series = Series::new(mean.name, mean.points);
     let smooth = series.smoothed(series.name.clone(), window);
     Curve { name: smooth.name, points: smooth.points }
+}
+
+/// Groups of runs as a part of a sheet.
+pub(super) fn dots(title: &str, x: AxisStyle, rows: Vec<DotRow>, width: f64) -> Item {
+    Item::Dots(DotPlot { title: title.into(), x, rows, ..DotPlot::default() }, width)
 }
 
 /// A curve as a line of a chart.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::bench::Bench;
 use super::nets::classes;
-use super::report::{loss_curve, mean_curve};
+use super::report::{dots, loss_curve, mean_curve};
 use super::verdict::{Finding, Rule};
 use super::{Claim, Curve, Estimate, Evidence, Sample};
 use crate::data::Dataset;
@@ -14,7 +14,7 @@ use crate::init::Init;
 use crate::model::Model;
 use crate::ops::{Activation, Add, BatchNorm, Conv2D, GlobalPool, Padding, Pool2D};
 use crate::train::Trainer;
-use crate::visual::{AxisStyle, DotPlot, Item, Line, LineChart, Scale, Section, Series, Sheet, Unit};
+use crate::visual::{AxisStyle, Item, Line, LineChart, Scale, Section, Series, Sheet, Unit};
 
 pub(super) const CLAIM: Claim = Claim {
     name: "residual",
@@ -257,14 +257,13 @@ fn picture(curves: &[Curve], accuracy: &Table<Sample>) -> Result<crate::visual::
         (0..BLOCKS.len()).map(move |d| accuracy[a][d].row(format!("{}, {} layers", ARMS[a].name, layers(d)), a))
     });
     let axis = AxisStyle::new("accuracy on test images, each dot a seed").unit(Unit::Percent);
-    let dots = DotPlot { title: String::new(), x: axis, rows: rows.collect(), width: 1040.0, ..DotPlot::default() };
     let section = |heading: &str, note: &str, items| Section { heading: heading.into(), note: note.into(), items };
     let sheet = Sheet {
         title: "The gradient on its way back, and what is learned".into(),
         subtitle: "Solid: with shortcuts, y = F(x) + x. Dashed: without.".into(),
         sections: vec![
             section("Size of each layer's gradient in the first step", "geometric mean over seeds", gradients),
-            section("Accuracy after training", "", vec![Item::Dots(dots)]),
+            section("Accuracy after training", "", vec![dots("", axis, rows.collect(), 1040.0)]),
         ],
         ..Sheet::default()
     };

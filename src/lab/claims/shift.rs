@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::bench::Bench;
 use super::nets::{Down, cnn};
-use super::report::{difference, mean_curve, series};
+use super::report::{difference, dots, mean_curve, series};
 use super::verdict::{Finding, Rule};
 use super::views::{Order, View};
 use super::{Claim, Estimate, Evidence, Sample};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::tensor::Tensor;
-use crate::visual::{AxisStyle, Bitmap, DotPlot, Item, LineChart, Panel, Picture, Range, Section, Sheet, Unit};
+use crate::visual::{AxisStyle, Bitmap, Item, LineChart, Panel, Picture, Range, Section, Sheet, Unit};
 
 pub(super) const CLAIM: Claim = Claim {
     name: "shift",
@@ -107,18 +107,14 @@ fn run(bench: &mut Bench<'_>) -> Result<Evidence> {
         height: 320.0,
         ..LineChart::default()
     };
-    let dots = DotPlot {
-        title: "Change of the first feature map at 1 pixel".into(),
-        x: AxisStyle::new("|y' - y| / |y|, each dot a seed").unit(Unit::Percent),
-        rows: vec![
-            before.row("before max pooling", 6),
-            pooled.row("after it", 0),
-            before_average.row("before average pooling", 6),
-            averaged.row("after it", 1),
-        ],
-        width: 520.0,
-        ..DotPlot::default()
-    };
+    let axis = AxisStyle::new("|y' - y| / |y|, each dot a seed").unit(Unit::Percent);
+    let rows = vec![
+        before.row("before max pooling", 6),
+        pooled.row("after it", 0),
+        before_average.row("before average pooling", 6),
+        averaged.row("after it", 1),
+    ];
+    let dots = dots("Change of the first feature map at 1 pixel", axis, rows, 520.0);
     let picture = picture(runs.iter().find_map(|r| r.shown.as_ref()), chart, dots)?;
     let samples = [vec![before, pooled, share_before, share, before_average, averaged], accuracy, drops, far, changed];
     Ok(Evidence { samples: samples.concat(), findings, facts, curves, picture })
@@ -224,7 +220,7 @@ fn shown(plain: &dyn Dataset, moved: &dyn Dataset, [y, shifted]: [&[Tensor]; 2])
     })
 }
 
-fn picture(shown: Option<&Shown>, chart: LineChart, dots: DotPlot) -> Result<Picture> {
+fn picture(shown: Option<&Shown>, chart: LineChart, dots: Item) -> Result<Picture> {
     let mut sections = Vec::new();
     if let Some(shown) = shown {
         let rows = [
@@ -236,7 +232,7 @@ fn picture(shown: Option<&Shown>, chart: LineChart, dots: DotPlot) -> Result<Pic
             sections.push(triple(heading, note, side, maps)?);
         }
     }
-    let items = vec![Item::Dots(dots), Item::Chart(chart)];
+    let items = vec![dots, Item::Chart(chart)];
     sections.push(Section { heading: "All seeds".into(), note: String::new(), items });
     let sheet = Sheet {
         title: "A shift by one pixel, before and after pooling".into(),
