@@ -259,7 +259,9 @@ fn picture(
     let distribution = |i: usize| {
         let h = &histograms[i];
         let most = h.points.iter().map(|p| p.1).fold(0.0, f64::max);
-        let zero = Series::new("0", vec![(0.0, 0.0), (0.0, most)]).colour(6).line(crate::visual::Line::Dotted).without_last();
+        // Many points have no markers.
+        let line = (0..=50).map(|k| (0.0, most * f64::from(k) / 50.0)).collect();
+        let zero = Series::new("0", line).colour(6).line(crate::visual::Line::Dotted).without_last();
         let name = format!("{:.0} % above 0", 100.0 * h.positive);
         let drawn = Series::new(name, h.points.clone()).colour([0, 3, 1][i]).without_last();
         Item::Chart(LineChart {
