@@ -68,7 +68,13 @@ impl DotPlot {
         let head = MARGIN + if self.subtitle.is_empty() { 34.0 } else { 52.0 } + 16.0;
         let height = head + n as f64 * ROW + 46.0 + MARGIN;
         let mut scene = Scene::new(WIDTH, height, &self.title, self.describe());
-        draw_head(&mut scene, Rect::new(MARGIN, MARGIN, WIDTH - 2.0 * MARGIN, head), HEAD_TITLE, &self.title, &self.subtitle);
+        draw_head(
+            &mut scene,
+            Rect::new(MARGIN, MARGIN, WIDTH - 2.0 * MARGIN, head),
+            HEAD_TITLE,
+            &self.title,
+            &self.subtitle,
+        );
         let widest = |size, weight, text: fn(&DotRow) -> &str| {
             self.rows.iter().map(|row| font::width(text(row), size, weight)).fold(0.0, f64::max)
         };
