@@ -84,7 +84,7 @@ fn optimisers_are_compared_and_the_answer_is_kept_e17_e18() {
     assert!(more.len() == 24 && runs.iter().all(|(id, bytes)| more[id] == *bytes));
     let (code, message) = folder.fails(&small(&what, &["--out", "one", "--seed", "9"]));
     assert!(code == 2 && message.contains("first_seed") && message.contains("--resume one"), "{message}");
-    let (code, message) = folder.fails(&small(&what, &["--out", "one", "--limit", "200"]));
+    let (code, message) = folder.fails(&small(&what, &["--out", "one", "--validate", "0.2"]));
     assert!(code == 2 && message.contains("one was made"), "{message}");
 }
 

@@ -11,7 +11,7 @@
 
 use super::cover::Cover;
 use super::direct::{Column, columns};
-use super::tile::{Ahead, Job, Row, Terms};
+use super::tile::{Ahead, Job, Kind, Row, Terms};
 use super::{Finish, Geometry, Kernel, Machine, Pass, Work};
 use crate::parallel::{Cell, Team};
 
@@ -82,7 +82,8 @@ impl Pointwise {
         let row = |p: usize| Ok(Row { a: place(p * source)?, out: place(p * output)? });
         let all = (0..rows).map(row).collect::<Result<Vec<_>, String>>()?;
         let last = (pixels - 1) % rows + 1;
-        let covers = [rows, last].map(|rows| [1, 2].map(|vectors| Cover::new(vectors, &all[..rows], isa)));
+        let covers =
+            [rows, last].map(|rows| [Kind::Single, Kind::Double].map(|kind| Cover::new(kind, &all[..rows], isa)));
         let terms = Terms::new((0..place(source)?).collect());
         let batch = (PACKED / (source * width)).clamp(1, columns.len());
         let blocks = (0..pixels).step_by(rows).chain([pixels]).collect();

@@ -282,13 +282,18 @@ impl Kind {
         if matches!(self, Self::Double | Self::DoubleLow) { 2 } else { 1 }
     }
 
-    /// The low tile with as many vectors, if it wastes less of `rows` rows than this one.
-    pub fn fit(self, rows: usize, isa: Isa) -> Self {
-        let low = match self {
+    /// The tile of fewer rows with as many vectors.
+    pub fn low(self) -> Self {
+        match self {
             Self::Double | Self::DoubleLow => Self::DoubleLow,
             Self::Single | Self::SingleLow => Self::SingleLow,
             Self::Wide | Self::WideLow => Self::WideLow,
-        };
+        }
+    }
+
+    /// The low tile with as many vectors, if it wastes less of `rows` rows than this one.
+    pub fn fit(self, rows: usize, isa: Isa) -> Self {
+        let low = self.low();
         let cost = |kind: Self| rows.next_multiple_of(kind.height(isa));
         if cost(low) < cost(self) { low } else { self }
     }

@@ -67,7 +67,7 @@ pub struct Multiples {
 }
 
 const CELL: (f64, f64) = (230.0, 138.0);
-const GAP: (f64, f64) = (26.0, 16.0);
+const GAP: (f64, f64) = (34.0, 16.0);
 const TITLE: f64 = 38.0;
 const MARGIN: f64 = 22.0;
 const MOST: usize = 64;

@@ -82,7 +82,10 @@ impl Recipe {
             place = table.entry(key).or_insert(Json::Null);
         }
         *place = value;
-        let train: FitConfig = serde_json::from_value(settings).map_err(|e| settings_error(&e))?;
+        let train: FitConfig = serde_json::from_value(settings).map_err(|e| match settings_error(&e) {
+            error if error.help().is_some() => error,
+            error => error.with_help("`striate summary NETWORK --toml` shows all settings"),
+        })?;
         train.validate()?;
         self.train = train;
         Ok(())

@@ -15,7 +15,7 @@ use crate::args::CompareArgs;
 use crate::run_folder::RunFolder;
 use crate::{input, job};
 
-const UPDATES: u64 = 400;
+const UPDATES: u64 = 300;
 const SEEDS: u32 = 10;
 const SEARCH_SEEDS: u32 = 2;
 const QUICK: (u64, u32, u32) = (60, 6, 1);
@@ -185,9 +185,9 @@ fn same(path: &Path, old: &Value, new: &Value) -> Result<()> {
         plan
     };
     let (old, new) = (plain(old), plain(new));
-    let differs = |key: &&str| old[**key] != new[**key];
-    let Some(key) = ["striate", "start", "parts", "contest"].iter().find(differs) else { return Ok(()) };
-    let what = match *key {
+    let keys = ["striate", "start", "parts", "contest"];
+    let Some(key) = keys.into_iter().find(|key| old[*key] != new[*key]) else { return Ok(()) };
+    let what = match key {
         "striate" => format!("by striate {}", old["striate"].as_str().unwrap_or("of another version")),
         "parts" => "on other data".to_string(),
         key => {
@@ -246,10 +246,10 @@ fn networks(args: &CompareArgs) -> Result<Vec<Entrant>> {
 }
 
 fn rates(args: &CompareArgs, default: Rates) -> Rates {
-    match () {
-        () if args.untuned => Rates::Own,
-        () if args.rates.is_empty() => default,
-        () => Rates::Listed(args.rates.clone()),
+    match args.rates.is_empty() {
+        _ if args.untuned => Rates::Own,
+        true => default,
+        false => Rates::Listed(args.rates.clone()),
     }
 }
 
