@@ -236,12 +236,15 @@ impl Swept {
     fn by_pieces(&self, team: Team, src: &[f32], packed: Packed<'_>, finish: Finish<'_>, work: Scratch<'_>) {
         let Scratch { out, strips } = work;
         team.cuts_with((out, &self.cuts), (strips, self.sweep.strip_len()), |i, out, strip| {
-            let (piece, finish) = (self.pieces[i], finish.part(self.cuts[i], out.len()));
+            let (piece, (finish, later)) = (self.pieces[i], finish.part(self.cuts[i], out.len()).apart());
             let source = self.sweep.source(piece, src, strip);
             for (j, column) in packed.columns.iter().enumerate() {
                 let finish = self.finish_of(packed.first + j, finish);
                 let to = To { out: Cell::from(&mut *out), shift: column.to, finish };
                 self.piece(piece, column, packed.panel(j, self.terms * self.stride), source, to);
+            }
+            if packed.first + packed.columns.len() == self.columns.len() {
+                later.run(self.isa, out);
             }
         });
     }

@@ -32,6 +32,7 @@ mod columns;
 mod cover;
 mod depthwise;
 mod direct;
+mod finish;
 mod geometry;
 mod gradient;
 pub mod lowered;

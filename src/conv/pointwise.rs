@@ -14,13 +14,14 @@ use super::direct::{Column, columns};
 use super::tile::{Ahead, Job, Kind, Row, Terms};
 use super::{Finish, Geometry, Kernel, Machine, Pass, Work};
 use crate::parallel::{Cell, Team};
+use crate::simd::Isa;
 
 // Numbers of a block of pixels, which stay in the second-level cache while all panels go over it.
 const BLOCK: usize = 64 << 10;
 // Rows of the tallest register tile, the unit of blocks.
 const TILE: usize = 14;
 // Pixels of a block at most, where blocks are pieces; and where panels are, for which few blocks are best.
-const ROWS: usize = 8 * TILE;
+const ROWS: [usize; 2] = [8 * TILE, 32 * TILE];
 const TALL: usize = 16 * TILE;
 // Pieces at least, where there is work for them.
 const PIECES: usize = 16;
@@ -45,6 +46,7 @@ pub(super) fn accept(g: &Geometry, pass: Pass, machine: Machine) -> Result<Box<d
 /// See the head of this file.
 struct Pointwise {
     pass: Pass,
+    isa: Isa,
     /// Channels of the source and of the output.
     source: usize,
     output: usize,
@@ -76,7 +78,9 @@ impl Pointwise {
         let rows = if spread {
             tiles(BLOCK * 4 / source).min(TALL).min(pixels)
         } else {
-            tiles(BLOCK / source).min(ROWS).min(pixels.div_ceil(useful).next_multiple_of(TILE)).min(pixels)
+            // Long blocks where channels are few: each panel is then a long run through memory.
+            let most = tiles(2 * BLOCK / output).clamp(ROWS[0], ROWS[1]);
+            tiles(BLOCK / source).min(most).min(pixels.div_ceil(useful).next_multiple_of(TILE)).min(pixels)
         };
         let place = |at: usize| u32::try_from(at).map_err(|_| "a block has more than 2^32 numbers".to_string());
         let row = |p: usize| Ok(Row { a: place(p * source)?, out: place(p * output)? });
@@ -88,7 +92,7 @@ impl Pointwise {
         let batch = (PACKED / (source * width)).clamp(1, columns.len());
         let blocks = (0..pixels).step_by(rows).chain([pixels]).collect();
         let cuts = [blocks, columns.iter().map(|column| column.to).chain([output]).collect()];
-        Ok(Self { pass, source, output, pixels, columns, width, rows, spread, cuts, covers, terms, batch })
+        Ok(Self { pass, isa, source, output, pixels, columns, width, rows, spread, cuts, covers, terms, batch })
     }
 
     fn panel_len(&self) -> usize {
@@ -146,7 +150,7 @@ impl Pointwise {
     fn by_blocks(&self, team: Team, x: &[f32], packed: Packed<'_>, finish: Finish<'_>, y: &mut [f32]) {
         let len = self.rows * self.output;
         team.chunks(&mut y[..self.pixels * self.output], len, |i, y| {
-            let finish = finish.part(i * len, y.len());
+            let (finish, later) = finish.part(i * len, y.len()).apart();
             for (j, (column, b)) in packed.columns.iter().zip(packed.panels.chunks(self.panel_len())).enumerate() {
                 let finish = self.finish_of(packed.first + j, finish);
                 // The first panel meets the pixels in memory, a tile ahead; the others in a cache.
@@ -154,6 +158,9 @@ impl Pointwise {
                 let ahead =
                     if j > 0 { Ahead::default() } else { Ahead { numbers: x.get(from..).unwrap_or(&[]), step: TILE } };
                 self.multiply(i, column, [x, b], Out { out: Cell::from(&mut *y), shift: column.to, finish, ahead });
+            }
+            if packed.first + packed.columns.len() == self.columns.len() {
+                later.run(self.isa, y);
             }
         });
     }

@@ -258,7 +258,7 @@ impl Forward {
     fn fused(&self, team: Team, src: &[f32], packed: Packed<'_>, out: Out<'_>) {
         let Out { y, finish, scratch } = out;
         team.cuts_with((y, &self.cuts), (scratch, self.own_len()), |i, y, own| {
-            let (block, finish) = (&self.blocks[i], finish.part(self.cuts[i], y.len()));
+            let (block, (finish, later)) = (&self.blocks[i], finish.part(self.cuts[i], y.len()).apart());
             let (patch, own) = own.split_at_mut(self.patch_len());
             let (v, m) = own.split_at_mut(self.v_len());
             let to = Positions { out: &mut *v, stride: self.depth(), step: self.v_step() };
@@ -266,6 +266,9 @@ impl Forward {
             for (i, (column, u)) in packed.columns.iter().zip(packed.panels.chunks(self.panel_len())).enumerate() {
                 self.multiply(column, (self.tiling.len(block), 0..POSITIONS), [v, u], m);
                 self.outputs(block, column, (m, 0), packed.finish(i, finish, self.width), y);
+            }
+            if packed.first + packed.columns.len() == self.columns.len() {
+                later.run(self.isa, y);
             }
         });
     }
@@ -290,9 +293,12 @@ impl Forward {
         });
         let m = &*m;
         team.cuts_with((y, &self.cuts), (&mut [0.0_f32; 0], 0), |i, y, _| {
-            let finish = finish.part(self.cuts[i], y.len());
+            let (finish, later) = finish.part(self.cuts[i], y.len()).apart();
             for (j, (column, m)) in packed.columns.iter().zip(m.chunks_exact(self.m_len())).enumerate() {
                 self.outputs(&self.blocks[i], column, (m, i * self.unit), packed.finish(j, finish, self.width), y);
+            }
+            if packed.first + packed.columns.len() == self.columns.len() {
+                later.run(self.isa, y);
             }
         });
     }
