@@ -38,7 +38,7 @@ pub(super) fn accept(g: &Geometry, pass: Pass, machine: Machine) -> Result<Box<d
         return Err("it needs kernels of 1x1, stride 1, no padding and one group".into());
     }
     if pass == Pass::BackwardWeights {
-        return Err("its weights' gradient is that of the direct algorithm".into());
+        return Err("its weights' gradient is that of the packed or the direct algorithm".into());
     }
     Ok(Box::new(Pointwise::new(g, pass, machine)?))
 }
