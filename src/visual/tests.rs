@@ -473,7 +473,7 @@ fn dot_plot(rows: Vec<DotRow>) -> DotPlot {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn multiples_and_dot_plots_keep_their_labels_apart(n in 1..12_usize, points in 1..60_usize, values in prop::collection::vec(prop_oneof![0.0..1.0_f64, Just(f64::NAN), Just(0.5)], 0..8), long: bool) {
