@@ -484,7 +484,7 @@ proptest! {
         let row = |i: usize| DotRow {
             name: format!("{i} {name}"),
             mean: values.first().copied().unwrap_or(f64::NAN),
-            interval: (i % 2 == 0).then_some((0.1 * i as f64, 0.2 * i as f64)),
+            interval: i.is_multiple_of(2).then_some((0.1 * i as f64, 0.2 * i as f64)),
             values: values.clone(),
             note: format!("97.31 %; p = 0.012, {name}"),
             colour: i,
