@@ -11,7 +11,6 @@ use striate::train::{EpochLog, FitConfig, History, load_checkpoint_weights, read
 use striate::{Error, ErrorKind, Model, Result};
 
 use crate::args::ReportArgs;
-use crate::evaluate::same_classes;
 use crate::job::{Parts, Start};
 use crate::out::say;
 use crate::progress::Bar;
@@ -179,7 +178,7 @@ fn look(args: &ReportArgs, mut found: Found, start: &Start, parts: &Parts) -> Re
     if found.model.labels.is_empty() {
         found.model.labels = test.classes().to_vec();
     }
-    same_classes(&found.model, test)?;
+    input::same_classes(&found.model, test)?;
     let before = Model::new(found.model.graph().clone(), found.config.seed)?;
     let title = start.title(found.model.graph(), &parts.split);
     let settings = settings(args, &found, start, parts);

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::parallel::Team;
 use crate::session::{Machine, Session};
+use crate::train::metrics::argmax;
 use crate::train::{Confusion, Loss, Targets};
 
 /// What an evaluation gave.
@@ -17,6 +18,8 @@ pub struct Evaluation {
     pub loss: f64,
     /// Which class was taken for which.
     pub confusion: Confusion,
+    /// Whether each sample's most probable class is the right one, in the order of the set.
+    pub right: Vec<bool>,
     /// Samples.
     pub samples: usize,
     /// Batches.
@@ -82,6 +85,7 @@ pub fn evaluate_each(
     let loss = config.loss.compile(session.machine().isa, config.batch_size, classes, None)?;
     let mut per_sample = vec![0.0; config.batch_size];
     let mut confusion = Confusion::new(classes.max(2))?;
+    let mut right = Vec::with_capacity(data.len());
     let loader = Loader::new(data, config.batch_size)?;
     let size = data.shape().len();
     let steps = loader.steps();
@@ -94,6 +98,8 @@ pub fn evaluate_each(
         let output = session.output();
         let scores = scores(&output, classes);
         confusion.add(&scores, labels)?;
+        let rows = scores.chunks_exact(classes.max(2)).zip(labels);
+        right.extend(rows.map(|(row, label)| argmax(row) == Some(*label as usize)));
         done += 1;
         watch(Answered { done, of: steps, first: (done - 1) * config.batch_size, scores: &scores, labels })
     })?;
@@ -103,7 +109,7 @@ pub fn evaluate_each(
             format!("evaluation was stopped after {done} of {steps} batches"),
         ));
     }
-    Ok(Evaluation { loss: sum / data.len() as f64, confusion, samples: data.len(), steps })
+    Ok(Evaluation { loss: sum / data.len() as f64, confusion, right, samples: data.len(), steps })
 }
 
 impl Model {

@@ -3,6 +3,8 @@
 //! - [`training_curves`], [`loss_curve`]: how a training run went.
 //! - [`LineChart`]: any lines over a common x; [`charts`]: several of them on one page.
 //! - [`intervals`]: shares with how sure they are.
+//! - [`Multiples`]: many lines, a panel each, with common axes; [`DotPlot`]: means with their intervals.
+//! - [`BubbleChart`]: named points with a size.
 //! - [`confusion`]: which class was taken for which.
 //! - [`image_grid`]: many small images with their labels.
 //! - [`Sheet`]: images, maps of numbers and charts in rows under headings.
@@ -19,10 +21,12 @@
 
 mod animation;
 mod axis;
+mod bubbles;
 mod chart;
 mod colour;
 mod confusion;
 mod curves;
+mod dots;
 mod font;
 mod grid;
 mod heat;
@@ -30,6 +34,7 @@ mod intervals;
 mod labels;
 mod matrix;
 mod mosaic;
+mod multiples;
 mod network;
 mod panels;
 mod picture;
@@ -39,21 +44,24 @@ mod series;
 mod sheet;
 mod svg;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod theme;
 
 pub use animation::{Animation, MOST_FRAMES};
 pub use axis::{AxisStyle, Scale, Unit};
+pub use bubbles::{Bubble, BubbleChart};
 pub use chart::LineChart;
 pub use colour::{Colour, ColourBar, ColourMap, PALETTE, Paint};
 pub use confusion::{Confusion, confusion};
 pub use curves::{LossCurve, TrainingCurves, loss_curve, training_curves};
+pub use dots::{DotPlot, DotRow};
 pub use font::Weight;
 pub use grid::{Cell, ImageGrid, image_grid};
 pub use heat::{Range, short};
 pub use intervals::{Interval, intervals};
 pub use matrix::{Matrix, NumberCell};
 pub use mosaic::mosaic;
+pub use multiples::{Multiple, Multiples};
 pub use network::{Architecture, Block, BlockKind, Part, network};
 pub use panels::charts;
 pub use picture::{PNG_SCALE, Picture};

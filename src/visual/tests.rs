@@ -5,7 +5,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn assert_sound(picture: &Picture) {
+/// A picture keeps what every picture must.
+pub(crate) fn assert_sound(picture: &Picture) {
     assert_numbers_are_finite(picture.scene());
     assert_labels_are_apart(picture.scene());
     assert_svg_is_sound(picture);
@@ -466,4 +467,123 @@ fn a_sheet_keeps_texts_apart_and_breaks_lines_evenly() {
     assert!(refused(Sheet::default()).contains("shows nothing"));
     let huge = Section { items: vec![Item::Image(Panel::new(ramp(2, 2), 1e9))], ..Section::default() };
     assert!(refused(Sheet { sections: vec![huge], ..Sheet::default() }).contains("cannot be shown"));
+}
+
+fn multiples(n: usize, points: usize) -> Multiples {
+    let panel = |i: usize| Multiple {
+        title: format!("optimiser {i}"),
+        note: "rate 0.001, 0.123 at the end".into(),
+        line: (1..=points).map(|x| (x as f64, (i + 1) as f64 / x as f64)).collect(),
+        band: (1..=points).map(|x| (x as f64, 0.8 / x as f64, (i + 2) as f64 / x as f64)).collect(),
+        mark: Some((1.0, (i + 1) as f64)),
+        colour: i,
+    };
+    Multiples {
+        title: "Many".into(),
+        subtitle: "one panel each".into(),
+        x: AxisStyle::new("Update").unit(Unit::Whole),
+        y: AxisStyle::new("Loss").scale(Scale::Log),
+        panels: (0..n).map(panel).collect(),
+        dots: points < 10,
+    }
+}
+
+#[test]
+fn multiples_give_each_its_line_and_the_others_behind_it() {
+    let picture = multiples(3, 20).picture().unwrap();
+    assert_sound(&picture);
+    for colour in 0..3 {
+        assert_eq!(lines(&picture, colour), [20]);
+    }
+    let others = picture.scene().shapes().iter().filter(|s| matches!(s, Shape::Line(_, s) if s.opacity == 0.6)).count();
+    assert_eq!(others, 6);
+    assert!(multiples(0, 5).picture().is_err() && multiples(65, 5).picture().is_err());
+}
+
+fn dot_plot(rows: Vec<DotRow>) -> DotPlot {
+    DotPlot {
+        title: "Accuracy".into(),
+        subtitle: "of a few".into(),
+        x: AxisStyle::new("Test accuracy").unit(Unit::Percent),
+        notes: "mean; p against the best".into(),
+        rows,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn multiples_and_dot_plots_keep_their_labels_apart(n in 1..12_usize, points in 1..60_usize, values in prop::collection::vec(prop_oneof![0.0..1.0_f64, Just(f64::NAN), Just(0.5)], 0..8), long: bool) {
+        let mut page = multiples(n, points);
+        page.panels[0].line.push((points as f64, f64::NAN));
+        assert_sound(&page.picture().unwrap());
+        let name = if long { "a name that is so long that there is no room for it anywhere on any page".repeat(2) } else { "sgd".into() };
+        let row = |i: usize| DotRow {
+            name: format!("{i} {name}"),
+            mean: values.first().copied().unwrap_or(f64::NAN),
+            interval: i.is_multiple_of(2).then_some((0.1 * i as f64, 0.2 * i as f64)),
+            values: values.clone(),
+            note: format!("97.31 %; p = 0.012, {name}"),
+            colour: i,
+        };
+        assert_sound(&dot_plot((0..n).map(row).collect()).picture().unwrap());
+    }
+}
+
+#[test]
+fn bubbles_have_areas_like_their_sizes_and_names_of_their_own() {
+    let bubble = |i: usize| Bubble {
+        label: format!("network {i}"),
+        x: 1e6 * (1 + i * i) as f64,
+        y: 0.5 + 0.03 * (i * 7 % 12) as f64,
+        size: (1 + i) as f64,
+        colour: i,
+    };
+    let chart = BubbleChart {
+        title: "Bubbles".into(),
+        x: AxisStyle::new("cost").scale(Scale::Log),
+        y: AxisStyle::new("accuracy").unit(Unit::Percent),
+        bubbles: (0..12).map(bubble).collect(),
+        links: vec![(0, 1), (1, 5)],
+        key: vec![(3.0, "three".into()), (12.0, "twelve".into())],
+        ..BubbleChart::default()
+    };
+    let draw = |chart: &BubbleChart| {
+        let mut scene = Scene::new(900.0, 520.0, "Bubbles", "");
+        chart.draw(&mut scene, Rect::new(20.0, 20.0, 860.0, 480.0)).map(|()| Picture::new(scene))
+    };
+    let picture = draw(&chart).unwrap();
+    assert_sound(&picture);
+    assert!((0..12).all(|i| texts(&picture).contains(&format!("network {i}").as_str())), "{:?}", texts(&picture));
+    let discs = picture.scene().shapes().iter().filter_map(|s| match s {
+        Shape::Circle(_, radius, Paint::Tint(_), _) => Some(radius * radius),
+        _ => None,
+    });
+    let mut areas: Vec<f64> = discs.collect();
+    areas.sort_by(f64::total_cmp);
+    assert!(areas.iter().enumerate().all(|(i, a)| (a / areas[11] - (1 + i) as f64 / 12.0).abs() < 1e-9), "{areas:?}");
+    let refused = |chart: BubbleChart| draw(&chart).unwrap_err().to_string();
+    assert!(refused(BubbleChart { bubbles: Vec::new(), ..chart.clone() }).contains("has no bubbles"));
+    assert!(refused(BubbleChart { bubbles: vec![Bubble::default()], ..chart.clone() }).contains("no place or no size"));
+    assert!(refused(BubbleChart { links: vec![(0, 12)], ..chart }).contains("not there"));
+}
+
+#[test]
+fn a_dot_plot_stands_on_a_sheet_in_the_width_that_is_given() {
+    let row = |i: usize| DotRow {
+        name: format!("run {i}"),
+        mean: 0.9 + 0.01 * i as f64,
+        interval: Some((0.88, 0.95)),
+        values: vec![0.89, 0.91],
+        note: "90 %".into(),
+        colour: i,
+    };
+    let plot = dot_plot((0..3).map(row).collect());
+    let items = vec![Item::Dots(plot.clone(), 420.0), Item::Dots(plot, 500.0)];
+    let section = Section { items, ..Section::default() };
+    let sheet = Sheet { title: "Two plots".into(), sections: vec![section], ..Sheet::default() };
+    assert_sound(&sheet.picture().unwrap());
+    let empty = Section { items: vec![Item::Dots(DotPlot::default(), 420.0)], ..Section::default() };
+    assert!(Sheet { sections: vec![empty], ..Sheet::default() }.picture().is_err());
 }
