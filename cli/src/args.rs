@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use look::{
-    AttributeArgs, Blank, DeconvnetArgs, FeaturesArgs, FiltersArgs, InvertArgs, LookArgs, MaximiseArgs, UnitArgs,
+    AttributeArgs, Blank, DeconvnetArgs, FeaturesArgs, FiltersArgs, InvertArgs, LookArgs, MaximiseArgs, SubjectArgs,
+    UnitArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -470,7 +471,7 @@ pub struct BenchArgs {
     /// Seconds to time each algorithm
     #[arg(long, value_name = "SECONDS", default_value = "0.2", value_parser = seconds)]
     pub seconds: f64,
-    /// Draw what the algorithm moves, as SVG or PNG by the file's ending
+    /// Draw what the algorithm moves: .svg and .gif show one step after the other, .png all
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
     pub draw: Option<PathBuf>,
     /// Print the result as JSON
