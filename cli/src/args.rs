@@ -204,7 +204,7 @@ pub struct NetworkArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "How an image becomes the input (a model that says so needs none of this)")]
 pub struct PixelArgs {
-    /// What bytes are divided by: 255 makes them 0 to 1
+    /// What bytes are divided by: 255 makes them 0 to 1, 1 leaves them [default: the model's, else 255]
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pub scale: Option<f32>,
     /// What is subtracted then: one number, or one for each channel

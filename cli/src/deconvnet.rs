@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use striate::Result;
-use striate::inspect::{DeconvnetAsk, cam_layer, deconvnet, deconvnet_animation, deconvnet_sheet};
+use striate::inspect::{DeconvnetAsk, cam_layer, deconvnet, deconvnet_animation, deconvnet_sheet, has_switches};
 
 use crate::args::DeconvnetArgs;
 use crate::look::{self, Moves, Subject};
@@ -30,6 +30,10 @@ pub fn run(args: &DeconvnetArgs) -> Result<()> {
                 r.patch.columns
             );
         }
+    }
+    if !args.look.json && !has_switches(subject.model.graph(), &layer)? {
+        say!("warning: no maximum pool lies before {layer}, so nothing tells where its values came from: what comes back");
+        say!("shows the weights more than the image; `striate attribute` shows what counts in the image");
     }
     let path = look::save_moving(
         || deconvnet_sheet(&layer, &subject.image, &all),

@@ -10,7 +10,9 @@ use super::tape::{ReluRule, Spot, Tape, TapeConfig};
 use super::window::{Patch, image, unit_patch};
 use crate::data::Image;
 use crate::error::{Error, Result};
+use crate::graph::Graph;
 use crate::model::Model;
+use crate::ops::{Op, PoolKind};
 use crate::session::Machine;
 use crate::tensor::Tensor;
 use crate::visual::{Animation, Growth, Item, PALETTE, Paint, Panel, Picture, Section, Sheet, short};
@@ -87,6 +89,27 @@ pub fn deconvnet(model: &Model, x: &[f32], ask: &DeconvnetAsk<'_>) -> Result<Vec
         });
     }
     Ok(all)
+}
+
+/// Whether maximum pools lie on the way to a layer, whose switches tell where in the image its values came from.
+///
+/// Without them what comes back shows the weights more than the image: all that is left of the image is where the
+/// strongest unit is.
+///
+/// # Errors
+/// The layer does not exist.
+pub fn has_switches(graph: &Graph, layer: &str) -> Result<bool> {
+    let mut open = vec![graph.value(layer)?];
+    let mut seen = vec![false; graph.nodes().len()];
+    while let Some(at) = open.pop() {
+        let node = graph.node(at);
+        if matches!(&node.op, Op::Pool2D(pool) if pool.kind == PoolKind::Max) {
+            return Ok(true);
+        }
+        let fresh = node.inputs.iter().filter(|v| !std::mem::replace(&mut seen[v.0], true));
+        open.extend(fresh);
+    }
+    Ok(false)
 }
 
 /// What is asked of [`deconvnet`].

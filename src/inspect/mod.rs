@@ -31,7 +31,7 @@ pub use attribute::{
 };
 pub use canvas::{Levels, Moment};
 pub use certificate::{Certificate, CheckConfig, Line, certificate};
-pub use deconvnet::{DeconvnetAsk, Reconstruction, deconvnet, deconvnet_animation, deconvnet_sheet};
+pub use deconvnet::{DeconvnetAsk, Reconstruction, deconvnet, deconvnet_animation, deconvnet_sheet, has_switches};
 pub use drawing::draw;
 pub use excite::{ExciteAsk, Excited, most_exciting};
 pub use features::{

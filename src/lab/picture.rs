@@ -167,6 +167,14 @@ mod tests {
                 let numbered = (1..=movement.stages.len()).filter(|i| picture.svg().contains(&format!(">{i}. ")));
                 assert_eq!(numbered.count(), movement.stages.len());
                 assert!(picture.png().is_ok());
+                // Stage after stage, the last with all of them.
+                let moving = animate(&movement, Some(Floor { arithmetic: 0.5, memory: 1.25 })).unwrap();
+                let stages = |scene: &Scene| {
+                    let numbered = |i: &usize| scene.texts().any(|t| t.content().starts_with(&format!("{i}. ")));
+                    (1..=movement.stages.len()).filter(numbered).count()
+                };
+                assert!(moving.frames().iter().map(stages).eq(1..=movement.stages.len()));
+                assert_eq!(moving.frames().last(), Some(picture.scene()));
             }
         }
     }

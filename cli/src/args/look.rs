@@ -230,7 +230,7 @@ pub struct InvertArgs {
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub steps: usize,
     /// The weight of smoothness
-    #[arg(long, value_name = "WEIGHT", default_value_t = 0.1, allow_negative_numbers = true)]
+    #[arg(long, value_name = "WEIGHT", default_value_t = 2.0, allow_negative_numbers = true)]
     pub smooth: f32,
     /// The seed of the noise that it begins with
     #[arg(long, value_name = "N", default_value_t = 0)]
