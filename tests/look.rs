@@ -259,8 +259,15 @@ fn a_units_products_add_up_to_what_the_engine_computed() {
         let at = walk.frames().iter().position(|f| f.texts().any(|t| t.content().starts_with(word)));
         at.unwrap_or_else(|| panic!("no '{word}'"))
     };
-    let order =
-        ["the image", "x: what it reads", "w: the kernel", "x w: the products", "sum of this", "all products", "+ bias"];
+    let order = [
+        "the image",
+        "x: what it reads",
+        "w: the kernel",
+        "x w: the products",
+        "sum of this",
+        "all products",
+        "+ bias",
+    ];
     let mut at: Vec<usize> = order.map(first).to_vec();
     if u.activation != Activation::Linear {
         at.push(first(&format!("{}: ", u.activation)));

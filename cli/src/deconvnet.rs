@@ -32,7 +32,9 @@ pub fn run(args: &DeconvnetArgs) -> Result<()> {
         }
     }
     if !args.look.json && !has_switches(subject.model.graph(), &layer)? {
-        say!("warning: no maximum pool lies before {layer}, so nothing tells where its values came from: what comes back");
+        say!(
+            "warning: no maximum pool lies before {layer}, so nothing tells where its values came from: what comes back"
+        );
         say!("shows the weights more than the image; `striate attribute` shows what counts in the image");
     }
     let path = look::save_moving(

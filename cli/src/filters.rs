@@ -13,7 +13,9 @@ pub fn run(args: &FiltersArgs) -> Result<()> {
     let model = look::open_model(&args.model, &args.look, Moves::No)?;
     let now = kernels(&model, args.layer.as_deref())?;
     let before = match (&args.compare, args.before) {
-        (Some(other), _) => Some((other.clone(), kernels(&look::open_model(other, &args.look, Moves::No)?, Some(&now.layer))?)),
+        (Some(other), _) => {
+            Some((other.clone(), kernels(&look::open_model(other, &args.look, Moves::No)?, Some(&now.layer))?))
+        }
         (None, true) => Some(("before training".into(), kernels(&fresh(&model)?, Some(&now.layer))?)),
         (None, false) => None,
     };

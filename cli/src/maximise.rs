@@ -1,9 +1,7 @@
 //! `striate maximise MODEL`: the images that classes or channels answer to most.
 
 use serde_json::json;
-use striate::inspect::{
-    Goal, MaximiseConfig, Maximum, maximise_animation, maximise_sheet, maximise_watched,
-};
+use striate::inspect::{Goal, MaximiseConfig, Maximum, maximise_animation, maximise_sheet, maximise_watched};
 use striate::{Error, Result};
 
 use crate::args::MaximiseArgs;

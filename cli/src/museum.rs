@@ -1,8 +1,8 @@
 //! `striate museum`: famous mistakes at work in a sandbox; what the loss says, and what a check says.
 
 use serde_json::json;
-use striate::{Error, Result};
 use striate::inspect::museum::{Check, Exhibit, Visit, VisitConfig, exhibit, exhibits, visit};
+use striate::{Error, Result};
 
 use crate::args::explain::MuseumArgs;
 use crate::out;

@@ -85,7 +85,11 @@ fn ctrl_c_draws_what_was_done_and_ends_what_leaves_nothing() {
     let digit = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/digits/3.png");
     let digit = digit.to_str().unwrap();
     for (args, message, drawn) in [
-        (vec!["maximise", "run", "--class", "1", "2", "--steps", "100000", "--out", "a.png"], "stopped after 0 of 2", true),
+        (
+            vec!["maximise", "run", "--class", "1", "2", "--steps", "100000", "--out", "a.png"],
+            "stopped after 0 of 2",
+            true,
+        ),
         (vec!["invert", "run", digit, "--steps", "100000", "--out", "b.gif"], "stopped after 0 of", true),
         (vec!["museum", "D4", "--updates", "100000", "--draw", "c.png"], "no picture was drawn", false),
         (

@@ -143,12 +143,7 @@ pub fn features_sheet(name: &str, photo: &Image, layers: &[LayerMaps], style: &F
 ///
 /// # Errors
 /// There are no maps.
-pub fn features_animation(
-    name: &str,
-    photo: &Image,
-    layers: &[LayerMaps],
-    style: &FeatureStyle,
-) -> Result<Animation> {
+pub fn features_animation(name: &str, photo: &Image, layers: &[LayerMaps], style: &FeatureStyle) -> Result<Animation> {
     sheet(name, photo, layers, style)?.growing(Growth::Section, PART)
 }
 

@@ -203,7 +203,8 @@ fn sheet(name: &str, all: &[(String, Maximum)], step: usize) -> Result<Picture> 
     for (what, found) in all {
         let Some(moment) = at_step(&found.moments, step) else { continue };
         let (from, to) = (short(f64::from(found.start)), short(moment.value));
-        let panel = Panel::new(bitmap(&moment.image)?, 200.0).title(what).caption(format!("{from} for grey, {to} here"));
+        let panel =
+            Panel::new(bitmap(&moment.image)?, 200.0).title(what).caption(format!("{from} for grey, {to} here"));
         items.push(Item::Image(panel.caption(super::show::after(moment.step))));
     }
     let section = Section { items, ..Section::default() };

@@ -35,15 +35,13 @@ pub use deconvnet::{DeconvnetAsk, Reconstruction, deconvnet, deconvnet_animation
 pub use drawing::draw;
 pub use excite::{ExciteAsk, Excited, most_exciting};
 pub use features::{
-    FeatureStyle, LayerMaps, feature_maps, features_animation, features_sheet, filter_images, filtered_sheet, line_filters, map_layers,
-    stages,
+    FeatureStyle, LayerMaps, feature_maps, features_animation, features_sheet, filter_images, filtered_sheet,
+    line_filters, map_layers, stages,
 };
 pub use filters::{Kernels, filters_sheet, kernel_layers, kernels};
 pub use invert::{Inversion, InvertConfig, invert, invert_animation, invert_sheet, invert_watched};
 pub use layers::{Layer, Layers};
-pub use maximise::{
-    Goal, MaximiseConfig, Maximum, maximise, maximise_animation, maximise_sheet, maximise_watched,
-};
+pub use maximise::{Goal, MaximiseConfig, Maximum, maximise, maximise_animation, maximise_sheet, maximise_watched};
 pub use receptive_field::{Axis, Field, receptive_fields};
 pub use tape::{ReluRule, Spot, Tape, TapeConfig};
 pub use unit::{Products, Unit, unit};

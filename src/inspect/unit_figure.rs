@@ -6,9 +6,7 @@ use super::unit::{Products, Unit};
 use crate::data::Image;
 use crate::error::Result;
 use crate::ops::Activation;
-use crate::visual::{
-    Animation, Bitmap, ColourMap, Growth, Item, Paint, Panel, Picture, Range, Section, Sheet, short,
-};
+use crate::visual::{Animation, Bitmap, ColourMap, Growth, Item, Paint, Panel, Picture, Range, Section, Sheet, short};
 
 // Input channels whose products are shown.
 const CHANNELS: usize = 4;
@@ -43,7 +41,10 @@ fn sheet(unit: &Unit, photo: &Image, images: &[(Excited, Image)]) -> Result<Shee
     let mut sections = vec![Section {
         heading: "What it sees".into(),
         note: "its receptive field: the pixels that it can depend on".into(),
-        items: vec![Item::Image(Panel::new(photo, SIDE).title("the image").mark(frame(unit), FIELD)), Item::Image(part)],
+        items: vec![
+            Item::Image(Panel::new(photo, SIDE).title("the image").mark(frame(unit), FIELD)),
+            Item::Image(part),
+        ],
     }];
     if let Some(sum) = &unit.sum {
         sections.extend(arithmetic(unit, sum)?);

@@ -343,12 +343,7 @@ fn draw_section(
     Ok(y + 4.0)
 }
 
-fn draw_item(
-    scene: &mut Scene,
-    item: &Item,
-    (x, y): (f64, f64),
-    parts: &mut Vec<(Growth, usize)>,
-) -> Result<()> {
+fn draw_item(scene: &mut Scene, item: &Item, (x, y): (f64, f64), parts: &mut Vec<(Growth, usize)>) -> Result<()> {
     match item {
         Item::Image(panel) => draw_panel(scene, panel, (x, y), item.size().0),
         Item::Chart(chart) => chart.draw(scene, Rect::new(x, y, chart.width, chart.height), 13.0)?,

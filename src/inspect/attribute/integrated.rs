@@ -9,8 +9,8 @@
 //! Source: Sundararajan, Taly and Yan, "Axiomatic attribution for deep networks", 2017, arXiv:1703.01365; the sum is their
 //! axiom of completeness.
 
-use super::gradients::{BATCH, Gradients, checked};
 use super::Look;
+use super::gradients::{BATCH, Gradients, checked};
 use crate::error::{Error, Result};
 use crate::inspect::score::Scorer;
 use crate::tensor::Tensor;
@@ -133,14 +133,8 @@ impl<'a> Line<'a> {
         let slopes = self.add(&at, &weights)?;
         let parts = |(i, step): (usize, &Step)| {
             let (score, slope) = (&scores[2 * i..], &slopes[3 * i..]);
-            let part = |k: usize, scores| {
-                Step { from: step.part(k), to: step.part(k + 1), scores, slope: slope[k] }
-            };
-            [
-                part(0, [step.scores[0], score[0]]),
-                part(1, [score[0], score[1]]),
-                part(2, [score[1], step.scores[1]]),
-            ]
+            let part = |k: usize, scores| Step { from: step.part(k), to: step.part(k + 1), scores, slope: slope[k] };
+            [part(0, [step.scores[0], score[0]]), part(1, [score[0], score[1]]), part(2, [score[1], step.scores[1]])]
         };
         Ok(steps.iter().enumerate().map(parts).collect())
     }
