@@ -26,7 +26,8 @@ pub fn ends_in(path: &Path, endings: &[&str]) -> bool {
 
 /// An error where a picture could not be written in the end, told before there is much to lose.
 pub fn check_picture(path: &Path, moves: bool) -> Result<()> {
-    if !ends_in(path, STILL) && !(moves && ends_in(path, MOVING)) {
+    let has_kind = ends_in(path, STILL) || moves && ends_in(path, MOVING);
+    if !has_kind {
         let help = if moves { "end the name in .png, .svg or .gif" } else { "end the name in .svg or .png" };
         return Err(Error::argument(format!("{} names no kind of picture", path.display())).with_help(help));
     }
