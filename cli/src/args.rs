@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 pub use compare::CompareArgs;
 pub use look::{
     AttributeArgs, Blank, DeconvnetArgs, FeaturesArgs, FiltersArgs, InvertArgs, LookArgs, MaximiseArgs, ReportArgs,
-    UnitArgs,
+    SubjectArgs, UnitArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -218,7 +218,7 @@ pub struct NetworkArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "How an image becomes the input (a model that says so needs none of this)")]
 pub struct PixelArgs {
-    /// What bytes are divided by: 255 makes them 0 to 1
+    /// What bytes are divided by: 255 makes them 0 to 1, 1 leaves them [default: the model's, else 255]
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pub scale: Option<f32>,
     /// What is subtracted then: one number, or one for each channel
@@ -485,7 +485,7 @@ pub struct BenchArgs {
     /// Seconds to time each algorithm
     #[arg(long, value_name = "SECONDS", default_value = "0.2", value_parser = seconds)]
     pub seconds: f64,
-    /// Draw what the algorithm moves, as SVG or PNG by the file's ending
+    /// Draw what the algorithm moves: .svg and .gif show one step after the other, .png all
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
     pub draw: Option<PathBuf>,
     /// Print the result as JSON

@@ -5,14 +5,17 @@ use striate::inspect::{Kernels, filters_sheet, kernel_change, kernels};
 use striate::{Error, Model, Result};
 
 use crate::args::FiltersArgs;
+use crate::look::Moves;
 use crate::out::say;
 use crate::{input, look, out};
 
 pub fn run(args: &FiltersArgs) -> Result<()> {
-    let model = look::open_model(&args.model, &args.look)?;
+    let model = look::open_model(&args.model, &args.look, Moves::No)?;
     let now = kernels(&model, args.layer.as_deref())?;
     let before = match (&args.compare, args.before) {
-        (Some(other), _) => Some((other.clone(), kernels(&look::open_model(other, &args.look)?, Some(&now.layer))?)),
+        (Some(other), _) => {
+            Some((other.clone(), kernels(&look::open_model(other, &args.look, Moves::No)?, Some(&now.layer))?))
+        }
         (None, true) => Some(("before training".into(), kernels(&fresh(&model)?, Some(&now.layer))?)),
         (None, false) => None,
     };

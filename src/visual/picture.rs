@@ -5,6 +5,7 @@ use std::path::Path;
 use super::colour::Paint;
 use super::scene::{Rect, Scene, Text};
 use crate::error::{Error, Result};
+use crate::format::atomic;
 
 /// Pixels to the unit of a PNG, so that it is sharp on a dense screen.
 pub const PNG_SCALE: f64 = 2.0;
@@ -69,9 +70,9 @@ impl Picture {
     }
 }
 
-/// Writes the bytes of a picture.
+/// Writes the bytes of a picture: the whole file or, on a full disk, none.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    std::fs::write(path, bytes).map_err(|e| Error::io(path, "write", &e))
+    atomic::write(path, |out| out.write_all(bytes))
 }
 
 /// Draws title and subtitle at the top of a frame, and returns where they end.
