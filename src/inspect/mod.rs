@@ -32,7 +32,7 @@ pub use attribute::{
 pub use canvas::Levels;
 pub use certificate::{Certificate, CheckConfig, Line, certificate};
 pub use deconvnet::{DeconvnetAsk, Reconstruction, deconvnet, deconvnet_sheet};
-pub use drawing::draw;
+pub use drawing::{draw, draw_volumes};
 pub use excite::{ExciteAsk, Excited, most_exciting};
 pub use features::{
     FeatureStyle, LayerMaps, feature_maps, features_sheet, filter_images, filtered_sheet, line_filters, map_layers,

@@ -5,7 +5,7 @@
 //! - [`confusion`]: which class was taken for which.
 //! - [`image_grid`]: many small images with their labels.
 //! - [`Sheet`]: images, maps of numbers and charts in rows under headings.
-//! - [`network()`]: the architecture of a network.
+//! - [`network()`]: the architecture of a network; [`volumes()`]: one without branches as papers draw it.
 //! - [`Matrix`]: a matrix of numbers, cell by cell, some of them pointed out.
 //! - [`Animation`]: scenes one after the other, as an SVG that moves or as a GIF.
 //!
@@ -37,6 +37,7 @@ mod sheet;
 mod svg;
 #[cfg(test)]
 mod tests;
+mod volumes;
 
 pub use animation::{Animation, MOST_FRAMES};
 pub use axis::{AxisStyle, Scale, Unit};
@@ -54,3 +55,4 @@ pub use picture::{PNG_SCALE, Picture};
 pub use scene::{Anchor, Bitmap, Rect, Scene, Shape, Stroke, Text};
 pub use series::{Best, Line, Series};
 pub use sheet::{Item, Panel, Section, Sheet};
+pub use volumes::{Volume, volumes};

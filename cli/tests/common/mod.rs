@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 pub mod page;
+pub mod sums;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
