@@ -31,6 +31,7 @@
 //! 5. **Evaluation.** [`Model::evaluate`] gives the loss, the accuracy with its interval, and what was taken for what.
 //!    [`inspect::certificate`] checks each operation of the network against its formula.
 //!    [`inspect::explain`] shows what a layer does to small numbers, step by step; [`inspect::museum`] shows what mistakes do.
+//!    [`compare`] tells which of several optimisers, settings or models is best, with intervals and paired tests.
 //! 6. **Use.** [`Model::save`] and [`Model::load`] keep it in one file with all that a prediction needs;
 //!    [`Model::predict`] runs it. [`session::Session`] does so many times without setting up anew.
 //!
@@ -63,6 +64,7 @@
 //! `ic` input and `oc` output channels). The shape of a layer leaves out `n`. A gradient is named after what it belongs
 //! to: `dx`, `dw`, `db`, `dy`.
 
+pub mod compare;
 pub mod conv;
 pub mod data;
 pub mod error;

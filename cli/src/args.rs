@@ -1,5 +1,7 @@
 //! The arguments of every command, with the help that teaches them.
 
+pub mod claim;
+mod compare;
 pub mod explain;
 mod look;
 
@@ -7,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use compare::CompareArgs;
 pub use look::{
     AttributeArgs, Blank, DeconvnetArgs, FeaturesArgs, FiltersArgs, InvertArgs, LookArgs, MaximiseArgs, UnitArgs,
 };
@@ -41,6 +44,8 @@ pub enum Command {
     Summary(SummaryArgs),
     /// Prove each operation of a model: outputs by the plain formula, gradients by finite differences
     Check(CheckArgs),
+    /// Find out which optimiser, setting or model is best: several seeds, intervals, paired tests
+    Compare(Box<CompareArgs>),
     /// Time every convolution algorithm on your layers, beside what this machine allows
     Bench(BenchArgs),
     /// Show what is run for a network on this machine: algorithms, fusions, memory, and the least time it can take
@@ -68,6 +73,12 @@ pub enum Command {
     Explain(explain::ExplainArgs),
     /// Show famous mistakes at work: what the loss says, and what a check says
     Museum(explain::MuseumArgs),
+    /// Try what is said of convolutional networks: an experiment, its numbers, a verdict
+    Claim(claim::ClaimArgs),
+    /// Show who won the ImageNet challenge, year by year, with the source of each number
+    History(claim::HistoryArgs),
+    /// Show the family tree of the networks: what came from what, what it costs, and how good it is
+    Family(claim::FamilyArgs),
     /// Download trained weights
     Fetch(FetchArgs),
     /// List the networks that the program knows

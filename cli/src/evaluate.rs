@@ -31,7 +31,7 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
     let split = input::data(&name, preprocess.as_ref())?;
     let part = if args.on == "test" { split.test } else { split.train };
     let data = &*sample::prepared(part, preprocess.as_ref());
-    same_classes(&model, data)?;
+    input::same_classes(&model, data)?;
     let loss = input::settings(&model).map_or_else(Loss::default, |settings| settings.loss);
     let trial = Trial { batch_size: args.batch_size, loss: &loss, machine: args.machine.machine()? };
     let result = measure(&model, data, trial, args.quiet || args.json)?;
@@ -98,14 +98,4 @@ pub fn measure(model: &Model, data: &dyn Dataset, trial: Trial<'_>, quiet: bool)
     let rest = format!(" - loss: {:.4} - accuracy: {:.4}", result.loss, result.accuracy());
     bar.finish(result.steps as u64, start.elapsed().as_secs_f64(), &rest);
     Ok(result)
-}
-
-// Labels count classes; a model and a data set that count differently would be compared without sense.
-fn same_classes(model: &Model, data: &dyn Dataset) -> Result<()> {
-    if model.labels.is_empty() || model.labels == data.classes() {
-        return Ok(());
-    }
-    let (known, asked) = (input::list(&model.labels), input::list(data.classes()));
-    Err(Error::argument(format!("the model knows the classes {known}; {} has {asked}", data.name()))
-        .with_help("evaluate on data with the same classes, in the same order"))
 }

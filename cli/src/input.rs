@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use striate::data::{self, Preprocess, Split};
+use striate::data::{self, Dataset, Preprocess, Split};
 use striate::exchange::{self, Network, Open, Opened};
 use striate::format::{FileKind, TensorRef};
 use striate::session::Machine;
@@ -198,4 +198,14 @@ pub fn any_model(name: &str, seed: u64, network: &NetworkArgs, options: &zoo::Op
         _ => e,
     })?;
     Model::new(recipe.graph, seed)
+}
+
+/// Labels count classes; a model and a data set that count differently would be compared without sense.
+pub fn same_classes(model: &Model, data: &dyn Dataset) -> Result<()> {
+    if model.labels.is_empty() || model.labels == data.classes() {
+        return Ok(());
+    }
+    let (known, asked) = (list(&model.labels), list(data.classes()));
+    Err(Error::argument(format!("the model knows the classes {known}; {} has {asked}", data.name()))
+        .with_help("evaluate on data with the same classes, in the same order"))
 }

@@ -59,12 +59,12 @@ impl Job {
         let mut train = own.train.clone();
         change(&mut train, args)?;
         train.validate()?;
-        let split = start.open(&own, &asked)?;
-        let graph = start.fitted(&own, &args.size, &split)?;
+        let split = open(&start.model, &own, &asked)?;
+        let graph = fitted(&start.model, &own, &args.size, &split)?;
         let mut recipe = Recipe { graph, train };
         warn(&split, &recipe)?;
         let (train, validation) = start.parts(&split, recipe.train.seed)?;
-        set_length(&mut recipe.train, args, train.len());
+        set_length(&mut recipe.train, (args.epochs, args.updates), train.len());
         let mut fit = Fit::new(&*train, &recipe.train).machine(args.machine.machine()?);
         if let Some(data) = &validation {
             fit = fit.validate(&**data);
@@ -88,10 +88,10 @@ impl Job {
             return Err(Error::argument(format!("the run in {} is on {}, not {asked}", path.display(), start.data))
                 .with_help(format!("go on with: striate train --resume {}", path.display())));
         }
-        let split = start.open(&recipe, &start.data)?;
+        let split = open(&start.model, &recipe, &start.data)?;
         warn(&split, &recipe)?;
         let (train, validation) = start.parts(&split, recipe.train.seed)?;
-        set_length(&mut recipe.train, args, train.len());
+        set_length(&mut recipe.train, (args.epochs, args.updates), train.len());
         recipe.train.validate()?;
         let past = Some(progress.history.epochs);
         let job = Self { recipe, start, split, train, validation, folder, past };
@@ -158,27 +158,6 @@ impl Start {
         })
     }
 
-    // The data under the name that the user gave, in the size of the network.
-    fn open(&self, recipe: &Recipe, name: &str) -> Result<Split> {
-        let input = recipe.graph.input_shape()?.hwc()?;
-        let own = input::entry(&self.model).and_then(|entry| entry.preprocess(input));
-        input::data(name, own.or_else(|| Preprocess::new(input).ok()).as_ref())
-    }
-
-    // The network; one of the zoo is built for the classes of the data, unless others were asked for.
-    fn fitted(&self, own: &Recipe, size: &SizeArgs, split: &Split) -> Result<Graph> {
-        let Some(entry) = input::entry(&self.model) else { return Ok(own.graph.clone()) };
-        let (data, input) = (split.train.shape(), own.graph.input_shape()?);
-        if data != input {
-            let sides = |dims: &[usize]| dims.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
-            let (data, input) = (sides(data.dims()), sides(input.dims()));
-            return Err(Error::shape(format!("{} takes {input}, and {} has {data}", entry.name, split.train.name()))
-                .with_help(format!("build the network for it with --input-size {data}")));
-        }
-        let classes = Some(size.classes.unwrap_or(split.train.classes().len()));
-        Ok(entry.build(&zoo::Options { classes, ..size.options() })?.graph)
-    }
-
     fn parts(&self, split: &Split, seed: u64) -> Result<(Part, Option<Part>)> {
         let limit = self.limit.unwrap_or(usize::MAX);
         if limit == 0 {
@@ -198,8 +177,29 @@ impl Start {
     }
 }
 
-// What the user should know about the data before it is used.
-fn warn(split: &Split, recipe: &Recipe) -> Result<()> {
+/// The data under the name that the user gave, in the size of the network; `model` is what the user called that.
+pub fn open(model: &str, recipe: &Recipe, name: &str) -> Result<Split> {
+    let input = recipe.graph.input_shape()?.hwc()?;
+    let own = input::entry(model).and_then(|entry| entry.preprocess(input));
+    input::data(name, own.or_else(|| Preprocess::new(input).ok()).as_ref())
+}
+
+/// The network; one of the zoo is built for the classes of the data, unless others were asked for.
+pub fn fitted(model: &str, own: &Recipe, size: &SizeArgs, split: &Split) -> Result<Graph> {
+    let Some(entry) = input::entry(model) else { return Ok(own.graph.clone()) };
+    let (data, input) = (split.train.shape(), own.graph.input_shape()?);
+    if data != input {
+        let sides = |dims: &[usize]| dims.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
+        let (data, input) = (sides(data.dims()), sides(input.dims()));
+        return Err(Error::shape(format!("{} takes {input}, and {} has {data}", entry.name, split.train.name()))
+            .with_help(format!("build the network for it with --input-size {data}")));
+    }
+    let classes = Some(size.classes.unwrap_or(split.train.classes().len()));
+    Ok(entry.build(&zoo::Options { classes, ..size.options() })?.graph)
+}
+
+/// What the user should know about the data before it is used.
+pub fn warn(split: &Split, recipe: &Recipe) -> Result<()> {
     for skipped in split.skipped.iter().take(MOST_WARNINGS) {
         out::complain(format_args!("warning: left out: {skipped}"));
     }
@@ -220,8 +220,8 @@ fn warn(split: &Split, recipe: &Recipe) -> Result<()> {
     Ok(())
 }
 
-// The whole path of a folder, so that a run can go on from any place; a name as it is.
-fn whole(data: &str) -> String {
+/// The whole path of a folder, so that a run can go on from any place; a name as it is.
+pub fn whole(data: &str) -> String {
     let name = striate::data::names().any(|name| name == data.to_lowercase());
     let path = std::fs::canonicalize(data).ok().filter(|_| !name);
     path.map_or_else(|| data.to_string(), |path| path.display().to_string())
@@ -250,9 +250,9 @@ fn change(config: &mut FitConfig, args: &TrainArgs) -> Result<()> {
     Ok(())
 }
 
-// Epochs alone mean whole epochs; updates alone mean as many epochs as they need.
-fn set_length(config: &mut FitConfig, args: &TrainArgs, samples: usize) {
-    match (args.epochs, args.updates) {
+/// Epochs alone mean whole epochs; updates alone mean as many epochs as they need.
+pub fn set_length(config: &mut FitConfig, length: (Option<u32>, Option<u64>), samples: usize) {
+    match length {
         (None, None) => {}
         (None, Some(updates)) => {
             let per_epoch = samples.div_ceil(config.batch_size.max(1)).max(1) as u64;

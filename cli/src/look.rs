@@ -43,12 +43,18 @@ pub fn label(model: &Model, class: usize) -> String {
 
 /// A model with its weights. That the picture has a kind is checked first, since what follows may take minutes.
 pub fn open_model(name: &str, args: &LookArgs) -> Result<Model> {
-    let ending = |out: &PathBuf| out.extension().map(|e| e.to_string_lossy().to_lowercase());
-    if let Some(out) = args.out.as_ref().filter(|out| !matches!(ending(out).as_deref(), Some("svg" | "png"))) {
-        return Err(Error::argument(format!("{} names no kind of picture", out.display()))
-            .with_help("end the name in .svg or .png"));
-    }
+    args.out.as_deref().map_or(Ok(()), check_picture)?;
     input::trained(name, &Wanted { network: &args.network, offline: args.offline })
+}
+
+/// Checks that the name of a file says which kind of picture it is to be.
+pub fn check_picture(path: &Path) -> Result<()> {
+    let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase());
+    if matches!(ending.as_deref(), Some("svg" | "png")) {
+        return Ok(());
+    }
+    Err(Error::argument(format!("{} names no kind of picture", path.display()))
+        .with_help("end the name in .svg or .png"))
 }
 
 /// The class that a text names, by its number or by its label.

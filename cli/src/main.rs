@@ -9,6 +9,8 @@ mod attribute;
 mod bench;
 mod cache;
 mod check;
+mod claim;
+mod compare;
 mod completions;
 mod convert;
 mod deconvnet;
@@ -16,9 +18,11 @@ mod diff;
 mod download;
 mod evaluate;
 mod explain;
+mod family;
 mod features;
 mod fetch;
 mod filters;
+mod history;
 mod input;
 mod invert;
 mod job;
@@ -66,6 +70,7 @@ fn run(command: &Command) -> striate::Result<ExitCode> {
         Command::Predict(args) => predict::run(args),
         Command::Summary(args) => summary::run(args),
         Command::Check(args) => check::run(args),
+        Command::Compare(args) => compare::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Convert(args) => convert::run(args),
@@ -79,6 +84,9 @@ fn run(command: &Command) -> striate::Result<ExitCode> {
         Command::Maximise(args) => maximise::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Museum(args) => museum::run(args),
+        Command::Claim(args) => claim::run(args),
+        Command::History(args) => history::run(args),
+        Command::Family(args) => family::run(args),
         Command::Fetch(args) => fetch::run(args),
         Command::Models(args) => list::models(args),
         Command::Data(args) => list::data(args),

@@ -31,12 +31,17 @@ impl RunFolder {
                 )));
             }
             Some(path) => {
-                std::fs::create_dir_all(path).map_err(|e| Error::io(path, "make the folder", &e))?;
-                path.to_path_buf()
+                return Self::at(path);
             }
             None => next_free(name)?,
         };
         Ok(Self { path })
+    }
+
+    /// This folder, made if it is not there.
+    pub fn at(path: &Path) -> Result<Self> {
+        std::fs::create_dir_all(path).map_err(|e| Error::io(path, "make the folder", &e))?;
+        Ok(Self { path: path.to_path_buf() })
     }
 
     /// The folder of a run that is to go on.
@@ -119,7 +124,8 @@ impl RunFolder {
         self.write_picture("confusion", &visual::confusion(&matrix)?)
     }
 
-    fn write_picture(&self, name: &str, picture: &Picture) -> Result<()> {
+    /// A picture as SVG and as PNG.
+    pub fn write_picture(&self, name: &str, picture: &Picture) -> Result<()> {
         self.write(&format!("{name}.svg"), &picture.svg())?;
         self.write_bytes(&format!("{name}.png"), &picture.png()?)
     }

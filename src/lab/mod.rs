@@ -8,10 +8,16 @@
 //! Movement            what an algorithm reads, copies and writes, level by level; `draw` shows it
 //! ```
 //!
+//! [`claims`] are the same for what is said of networks: experiments that end in a verdict. [`history`] and [`family`] are
+//! what others measured, with their sources.
+//!
 //! The FFT is here alone: it explains the theorem of convolution and is never chosen by the engine.
 
+pub mod claims;
+pub mod family;
 mod fft;
 mod floor;
+pub mod history;
 mod laboratory;
 mod layers;
 mod movement;

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::parallel::Team;
 use crate::session::{Machine, Session};
+use crate::train::metrics::argmax;
 use crate::train::{Confusion, Loss, Targets};
 
 /// What an evaluation gave.
@@ -17,6 +18,8 @@ pub struct Evaluation {
     pub loss: f64,
     /// Which class was taken for which.
     pub confusion: Confusion,
+    /// Whether each sample's most probable class is the right one, in the order of the set.
+    pub right: Vec<bool>,
     /// Samples.
     pub samples: usize,
     /// Batches.
@@ -54,6 +57,7 @@ pub fn evaluate(
     let loss = config.loss.compile(session.machine().isa, config.batch_size, classes, None)?;
     let mut per_sample = vec![0.0; config.batch_size];
     let mut confusion = Confusion::new(classes.max(2))?;
+    let mut right = Vec::with_capacity(data.len());
     let loader = Loader::new(data, config.batch_size)?;
     let size = data.shape().len();
     let steps = loader.steps();
@@ -63,7 +67,11 @@ pub fn evaluate(
         session.infer(&batch.x[..valid * size], valid)?;
         let x = if takes_logits(config.loss) { session.logits() } else { session.output() };
         sum += loss.forward(Team::solo(), &x, Targets::Classes(labels), valid, &mut per_sample[..valid]);
-        confusion.add(&scores(&session.output(), classes), labels)?;
+        let output = session.output();
+        let scores = scores(&output, classes);
+        confusion.add(&scores, labels)?;
+        let rows = scores.chunks_exact(classes.max(2)).zip(labels);
+        right.extend(rows.map(|(row, label)| argmax(row) == Some(*label as usize)));
         done += 1;
         Ok(progress(done, steps))
     })?;
@@ -73,7 +81,7 @@ pub fn evaluate(
             format!("evaluation was stopped after {done} of {steps} batches"),
         ));
     }
-    Ok(Evaluation { loss: sum / data.len() as f64, confusion, samples: data.len(), steps })
+    Ok(Evaluation { loss: sum / data.len() as f64, confusion, right, samples: data.len(), steps })
 }
 
 impl Model {

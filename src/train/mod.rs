@@ -31,4 +31,5 @@ pub use metrics::Confusion;
 pub use named::name_or_table;
 pub use optim::{At, Clip, Optimizer};
 pub use schedule::{Plateau, Progress, Schedule};
+pub(crate) use trainer::fingerprint;
 pub use trainer::{Best, StepResult, Trainer, read_checkpoint};

@@ -362,7 +362,8 @@ fn parse<T: for<'de> Deserialize<'de>>(path: &Path, file: &Container, name: &str
 }
 
 // Enough to tell data sets apart: name, size, shape, and all labels.
-fn fingerprint(data: &dyn Dataset) -> String {
+/// A data set in one line: name, size, shape, and a digest of its labels.
+pub(crate) fn fingerprint(data: &dyn Dataset) -> String {
     let labels: Vec<f32> = (0..data.len()).map(|i| data.label(i) as f32).collect();
     let sum = digest([TensorRef { name: "labels", dims: &[labels.len()], data: &labels }]);
     format!("{} {} {:?} {sum}", data.name(), data.len(), data.shape().dims())

@@ -122,7 +122,7 @@ impl<'a> Labels<'a> {
 impl<'a> Entry<'a> {
     fn new(chart: &LineChart, series: &'a Series) -> Self {
         // The last of raw values is an accident; their mean's is not.
-        let raw = series.line == Line::Faint;
+        let raw = series.line == Line::Faint || !series.last;
         let last = series.points.last().filter(|_| !raw).map(|p| number(p.1, chart.y.unit)).unwrap_or_default();
         let best = series.best_point(&chart.x, &chart.y).filter(|_| series.points.len() > 1);
         Self { series, last, best: best.map(|p| chart.best_words(p)) }

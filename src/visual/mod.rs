@@ -2,6 +2,8 @@
 //!
 //! - [`training_curves`], [`loss_curve`]: how a training run went.
 //! - [`LineChart`]: any lines over a common x; [`charts`]: several of them on one page.
+//! - [`Multiples`]: many lines, a panel each, with common axes; [`DotPlot`]: means with their intervals.
+//! - [`BubbleChart`]: named points with a size.
 //! - [`confusion`]: which class was taken for which.
 //! - [`image_grid`]: many small images with their labels.
 //! - [`Sheet`]: images, maps of numbers and charts in rows under headings.
@@ -18,15 +20,18 @@
 
 mod animation;
 mod axis;
+mod bubbles;
 mod chart;
 mod colour;
 mod confusion;
 mod curves;
+mod dots;
 mod font;
 mod grid;
 mod heat;
 mod labels;
 mod matrix;
+mod multiples;
 mod network;
 mod panels;
 mod picture;
@@ -36,19 +41,22 @@ mod series;
 mod sheet;
 mod svg;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod volumes;
 
 pub use animation::{Animation, MOST_FRAMES};
 pub use axis::{AxisStyle, Scale, Unit};
+pub use bubbles::{Bubble, BubbleChart};
 pub use chart::LineChart;
 pub use colour::{Colour, ColourBar, ColourMap, PALETTE, Paint};
 pub use confusion::{Confusion, confusion};
 pub use curves::{LossCurve, TrainingCurves, loss_curve, training_curves};
+pub use dots::{DotPlot, DotRow};
 pub use font::Weight;
 pub use grid::{Cell, ImageGrid, image_grid};
 pub use heat::{Range, short};
 pub use matrix::{Matrix, NumberCell};
+pub use multiples::{Multiple, Multiples};
 pub use network::{Architecture, Block, BlockKind, Part, network};
 pub use panels::charts;
 pub use picture::{PNG_SCALE, Picture};

@@ -38,12 +38,14 @@ pub struct Series {
     pub colour: usize,
     /// Which value to point out, if any.
     pub best: Option<Best>,
+    /// Whether its last value stands beside its name.
+    pub last: bool,
 }
 
 impl Series {
     /// A solid line in colour 0.
     pub fn new(name: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
-        Self { name: name.into(), points, line: Line::Solid, colour: 0, best: None }
+        Self { name: name.into(), points, line: Line::Solid, colour: 0, best: None, last: true }
     }
 
     /// The series of `values` at x = 1, 2, 3, ..., such as epochs.
@@ -72,6 +74,13 @@ impl Series {
         self
     }
 
+    /// The same series without its last value beside its name, where that says nothing, as of a distribution.
+    #[must_use]
+    pub fn without_last(mut self) -> Self {
+        self.last = false;
+        self
+    }
+
     /// The means of `window` points around some hundred places along this series.
     ///
     /// The mean at point `i` is over `i - h ..= i + h`, with `h = (window - 1) / 2`
@@ -93,7 +102,7 @@ impl Series {
         let last = count.saturating_sub(1);
         let places = (0..count).filter(|i| i % stride == 0 || *i == last);
         let points = places.map(|i| (self.points[i].0, self.mean(i, window.saturating_sub(1) / 2))).collect();
-        Self { name: name.into(), points, line: Line::Solid, colour: self.colour, best: self.best }
+        Self { name: name.into(), points, line: Line::Solid, colour: self.colour, best: self.best, last: self.last }
     }
 
     fn mean(&self, i: usize, half: usize) -> f64 {

@@ -6,6 +6,7 @@
 
 use super::chart::LineChart;
 use super::colour::{ColourBar, Paint};
+use super::dots::DotPlot;
 use super::picture::{HEAD_TITLE, Picture, draw_head};
 use super::scene::{Anchor, Bitmap, Rect, Scene, Stroke, Text};
 use crate::error::{Error, Result};
@@ -108,6 +109,8 @@ pub enum Item {
     Image(Panel),
     /// A chart of lines, in its own width and height.
     Chart(LineChart),
+    /// A dot plot, as wide as given.
+    Dots(DotPlot, f64),
     /// A few lines of text, as wide as given.
     Words(Vec<String>, f64),
 }
@@ -208,6 +211,7 @@ impl Sheet {
         let item = |item: &Item| match item {
             Item::Image(p) => [std::slice::from_ref(&p.title), &p.caption].concat().join(", "),
             Item::Chart(chart) => chart.describe(),
+            Item::Dots(plot, _) => plot.describe(),
             Item::Words(lines, _) => lines.join(" "),
         };
         let section = |s: &Section| {
@@ -233,6 +237,7 @@ impl Item {
                 }
             }
             Self::Chart(chart) => (chart.width, chart.height),
+            Self::Dots(plot, width) => (*width, plot.height()),
             Self::Words(lines, width) => (*width, lines.len() as f64 * 16.0),
         }
     }
@@ -309,6 +314,7 @@ fn draw_item(scene: &mut Scene, item: &Item, (x, y): (f64, f64)) -> Result<()> {
     match item {
         Item::Image(panel) => draw_panel(scene, panel, (x, y), item.size().0),
         Item::Chart(chart) => chart.draw(scene, Rect::new(x, y, chart.width, chart.height), 13.0)?,
+        Item::Dots(plot, width) => plot.draw(scene, Rect::new(x, y, *width, plot.height()), 13.0)?,
         Item::Words(lines, width) => {
             for (i, line) in lines.iter().enumerate() {
                 let paint = if i == 0 { Paint::Ink } else { Paint::Muted };

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn assert_sound(picture: &Picture) {
+/// A picture keeps what every picture must.
+pub(crate) fn assert_sound(picture: &Picture) {
     assert_numbers_are_finite(picture.scene());
     assert_labels_are_apart(picture.scene());
     assert_svg_is_sound(picture);
@@ -428,4 +429,66 @@ fn a_sheet_keeps_texts_apart_and_breaks_lines_evenly() {
     assert!(refused(Sheet::default()).contains("shows nothing"));
     let huge = Section { items: vec![Item::Image(Panel::new(ramp(2, 2), 1e9))], ..Section::default() };
     assert!(refused(Sheet { sections: vec![huge], ..Sheet::default() }).contains("cannot be shown"));
+}
+
+fn multiples(n: usize, points: usize) -> Multiples {
+    let panel = |i: usize| Multiple {
+        title: format!("optimiser {i}"),
+        note: "rate 0.001, 0.123 at the end".into(),
+        line: (1..=points).map(|x| (x as f64, (i + 1) as f64 / x as f64)).collect(),
+        band: (1..=points).map(|x| (x as f64, 0.8 / x as f64, (i + 2) as f64 / x as f64)).collect(),
+        mark: Some((1.0, (i + 1) as f64)),
+        colour: i,
+    };
+    Multiples {
+        title: "Many".into(),
+        subtitle: "one panel each".into(),
+        x: AxisStyle::new("Update").unit(Unit::Whole),
+        y: AxisStyle::new("Loss").scale(Scale::Log),
+        panels: (0..n).map(panel).collect(),
+        dots: points < 10,
+    }
+}
+
+#[test]
+fn multiples_give_each_its_line_and_the_others_behind_it() {
+    let picture = multiples(3, 20).picture().unwrap();
+    assert_sound(&picture);
+    for colour in 0..3 {
+        assert_eq!(lines(&picture, colour), [20]);
+    }
+    let others = picture.scene().shapes().iter().filter(|s| matches!(s, Shape::Line(_, s) if s.opacity == 0.6)).count();
+    assert_eq!(others, 6);
+    assert!(multiples(0, 5).picture().is_err() && multiples(65, 5).picture().is_err());
+}
+
+fn dot_plot(rows: Vec<DotRow>) -> DotPlot {
+    DotPlot {
+        title: "Accuracy".into(),
+        subtitle: "of a few".into(),
+        x: AxisStyle::new("Test accuracy").unit(Unit::Percent),
+        notes: "mean; p against the best".into(),
+        rows,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn multiples_and_dot_plots_keep_their_labels_apart(n in 1..12_usize, points in 1..60_usize, values in prop::collection::vec(prop_oneof![0.0..1.0_f64, Just(f64::NAN), Just(0.5)], 0..8), long: bool) {
+        let mut page = multiples(n, points);
+        page.panels[0].line.push((points as f64, f64::NAN));
+        assert_sound(&page.picture().unwrap());
+        let name = if long { "a name that is so long that there is no room for it anywhere on any page".repeat(2) } else { "sgd".into() };
+        let row = |i: usize| DotRow {
+            name: format!("{i} {name}"),
+            mean: values.first().copied().unwrap_or(f64::NAN),
+            interval: (i % 2 == 0).then_some((0.1 * i as f64, 0.2 * i as f64)),
+            values: values.clone(),
+            note: format!("97.31 %; p = 0.012, {name}"),
+            colour: i,
+        };
+        assert_sound(&dot_plot((0..n).map(row).collect()).picture().unwrap());
+    }
 }

@@ -55,6 +55,39 @@ impl Recipe {
         Ok(Self { graph: Graph::from_document(document)?, train })
     }
 
+    /// Changes one training setting by its name; a dot goes into a table, and `learning_rate` is the optimiser's.
+    ///
+    /// ```
+    /// let mut recipe = striate::zoo::recipe("keras-mnist")?;
+    /// recipe.set("optimizer", "rmsprop".into())?;
+    /// recipe.set("optimizer.rho", 0.95.into())?;
+    /// recipe.set("learning_rate", 0.003.into())?;
+    /// assert_eq!(recipe.train.optimizer.learning_rate(), 0.003);
+    /// # Ok::<(), striate::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// There is no such setting, or the value is not one for it.
+    pub fn set(&mut self, name: &str, value: Json) -> Result<()> {
+        let path = if name == "learning_rate" { "optimizer.learning_rate" } else { name };
+        let mut settings = serde_json::to_value(&self.train).map_err(|e| Error::argument(format!("settings: {e}")))?;
+        let mut place = &mut settings;
+        for key in path.split('.') {
+            let Json::Object(table) = place else {
+                return Err(Error::argument(format!(
+                    "there is no setting '{name}': what is before its last dot is no table"
+                ))
+                .with_help("`striate summary NETWORK --toml` shows all settings"));
+            };
+            place = table.entry(key).or_insert(Json::Null);
+        }
+        *place = value;
+        let train: FitConfig = serde_json::from_value(settings).map_err(|e| settings_error(&e))?;
+        train.validate()?;
+        self.train = train;
+        Ok(())
+    }
+
     /// The recipe as a TOML text; [`Recipe::from_toml`] gives the same recipe back.
     ///
     /// # Errors
