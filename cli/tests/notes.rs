@@ -249,8 +249,8 @@ fn every_number_in_the_prose_was_printed_or_is_a_sum_that_is_right() {
                 }
             }
             for line in lines {
-                let unknown =
-                    sums::numbers(&sums::without_links(line)).filter(|n| n.must_be_shown() && !known.contains(n));
+                let plain = sums::without_links(line);
+                let unknown = sums::numbers(&plain).filter(|n| n.must_be_shown() && !known.contains(n));
                 wrong.extend(unknown.map(|n| format!("{language}/{name}: nothing printed {n}: {line}")));
             }
         }

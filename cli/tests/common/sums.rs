@@ -29,7 +29,7 @@ impl fmt::Display for Number {
 }
 
 /// The numbers in a text. A comma counts where three digits follow; letters before a number make it a name.
-pub fn numbers(text: &str) -> impl Iterator<Item = Number> {
+pub fn numbers(text: &str) -> impl Iterator<Item = Number> + use<> {
     let chars: Vec<char> = text.chars().collect();
     let mut all = Vec::new();
     let mut i = 0;
