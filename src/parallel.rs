@@ -8,15 +8,16 @@
 //! for the next piece of work awake, for some tens of microseconds. A piece
 //! inside a piece, or a team that is busy, means that the caller works alone.
 
-use std::any::Any;
-use std::ops::{ControlFlow, Range};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::marker::PhantomData;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
+mod aside;
 mod crew;
+pub use aside::{Belt, ahead, behind};
 use crew::Crew;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// A fixed number of threads: the one that calls, and others that help it.
 ///
@@ -189,6 +190,48 @@ impl Team<'_> {
         });
     }
 
+    /// Calls `f([i, j], cell)` for each cell of a matrix whose rows are `step` long: rows `rows[i]..rows[i + 1]`, columns
+    /// `columns[j]..columns[j + 1]`. Cells of one column follow each other.
+    ///
+    /// # Panics
+    /// The cuts do not ascend, or end beyond the data or a row.
+    pub fn grid<T: Send>(
+        self,
+        (data, step): (&mut [T], usize),
+        cuts: [&[usize]; 2],
+        f: impl Fn([usize; 2], Cell<'_, T>) + Sync,
+    ) {
+        self.grid_with((data, step), cuts, (&mut [0_u8; 0], 0), |at, cell, _| f(at, cell));
+    }
+
+    /// As [`Team::grid`], with a scratch area as in [`Team::chunks_with`].
+    ///
+    /// # Panics
+    /// As for [`Team::grid`].
+    pub fn grid_with<T: Send, S: Send>(
+        self,
+        (data, step): (&mut [T], usize),
+        [rows, columns]: [&[usize]; 2],
+        (scratch, per_thread): (&mut [S], usize),
+        f: impl Fn([usize; 2], Cell<'_, T>, &mut [S]) + Sync,
+    ) {
+        assert!(scratch.len() >= per_thread * self.threads, "scratch is smaller than the team needs");
+        assert!(rows.is_sorted() && columns.is_sorted(), "cuts must ascend");
+        assert!(columns.last().is_none_or(|end| *end <= step), "columns must end within a row");
+        assert!(rows.last().is_none_or(|end| end * step <= data.len()), "rows must end within the data");
+        let (data, scratch, height) = (Shared::new(data), Shared::new(scratch), rows.len().saturating_sub(1));
+        self.each_on(height * columns.len().saturating_sub(1), |thread, piece| {
+            let [i, j] = [piece % height, piece / height];
+            let (height, width) = (rows[i + 1] - rows[i], columns[j + 1] - columns[j]);
+            let len = if height * width > 0 { (height - 1) * step + width } else { 0 };
+            let start = if len > 0 { rows[i] * step + columns[j] } else { 0 };
+            // SAFETY: `thread` is unique among the calls that run at the same time.
+            let own = unsafe { scratch.range(thread * per_thread..(thread + 1) * per_thread) };
+            // Each piece is given to one call only, and ascending cuts make the cells disjoint.
+            f([i, j], Cell { start: data.at(start), len, step, width, lent: PhantomData }, own);
+        });
+    }
+
     /// Runs `a` and `b`, at the same time where there are two threads.
     pub fn join<A: Send, B: Send>(self, a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
         let (a, b) = (Once::new(a), Once::new(b));
@@ -225,123 +268,55 @@ impl<R, F: FnOnce() -> R> Once<F, R> {
     }
 }
 
-/// Makes items on a thread of its own, one ahead of their use on this one.
+/// Some rows and columns of a matrix; what lies between them may be lent to other threads.
 ///
-/// `make(i, buffer)` fills a buffer for each `i` of `items`, in order; `take(buffer)` gets them in the
-/// same order, and the buffer goes back to be filled again. Ends early when `take` breaks.
-///
-/// # Errors
-/// The first error of `make` or `take`; a panic of `make` is an error too.
-pub fn ahead<B: Send>(
-    buffers: [B; 2],
-    items: Range<usize>,
-    mut make: impl FnMut(usize, &mut B) -> Result<()> + Send,
-    take: impl FnMut(&B) -> Result<ControlFlow<()>>,
-) -> Result<ControlFlow<()>> {
-    let (full_in, full) = sync_channel::<Result<B>>(2);
-    let (empty_in, empty) = sync_channel::<B>(2);
-    for buffer in buffers {
-        // There is room for both, and the other end is held here.
-        let _ = empty_in.send(buffer);
-    }
-    let maker = move || {
-        for (i, mut buffer) in items.zip(empty) {
-            let made = make(i, &mut buffer).map(|()| buffer);
-            let last = made.is_err();
-            if full_in.send(made).is_err() || last {
-                return;
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        let builder = std::thread::Builder::new().name("striate-ahead".into());
-        let maker = builder
-            .spawn_scoped(scope, maker)
-            .map_err(|e| Error::new(ErrorKind::Io, format!("cannot start a thread: {e}")))?;
-        // Both channels end with this call, and so does the maker.
-        let outcome = take_all(full, empty_in, take);
-        match (outcome, maker.join()) {
-            (Ok(ControlFlow::Continue(())), Err(panic)) => Err(panicked(panic.as_ref())),
-            (outcome, _) => outcome,
-        }
-    })
+/// Whoever writes through [`Cell::start`] keeps to the first [`Cell::width`] numbers of each [`Cell::step`], below
+/// [`Cell::len`].
+pub struct Cell<'a, T> {
+    start: *mut T,
+    len: usize,
+    step: usize,
+    width: usize,
+    lent: PhantomData<&'a mut [T]>,
 }
 
-fn take_all<B>(
-    full: Receiver<Result<B>>,
-    empty: SyncSender<B>,
-    mut take: impl FnMut(&B) -> Result<ControlFlow<()>>,
-) -> Result<ControlFlow<()>> {
-    for buffer in full {
-        let buffer = buffer?;
-        if take(&buffer)?.is_break() {
-            return Ok(ControlFlow::Break(()));
-        }
-        // Nobody wants the buffer once the last item is made.
-        let _ = empty.send(buffer);
-    }
-    Ok(ControlFlow::Continue(()))
-}
-
-/// Works on items on a thread of its own, in order, while this one makes the next.
-///
-/// `make` takes an empty buffer from the [`Belt`], fills it and puts it back; `take` gets the full ones.
-///
-/// # Errors
-/// The thread cannot be started, or `take` panics.
-pub fn behind<B: Send, R>(
-    buffers: [B; 2],
-    mut take: impl FnMut(&mut B) + Send,
-    make: impl FnOnce(&Belt<B>) -> R,
-) -> Result<R> {
-    let (full_in, full) = sync_channel::<B>(2);
-    let (empty_in, empty) = sync_channel::<B>(2);
-    for buffer in buffers {
-        // There is room for both, and the other end is held here.
-        let _ = empty_in.send(buffer);
-    }
-    let taker = move || {
-        for mut buffer in full {
-            take(&mut buffer);
-            // Nobody wants the buffer once the last item is made.
-            let _ = empty_in.send(buffer);
-        }
-    };
-    std::thread::scope(|scope| {
-        let builder = std::thread::Builder::new().name("striate-behind".into());
-        let taker = builder
-            .spawn_scoped(scope, taker)
-            .map_err(|e| Error::new(ErrorKind::Io, format!("cannot start a thread: {e}")))?;
-        let belt = Belt { full: full_in, empty };
-        let made = make(&belt);
-        // The taker ends when no more items can come.
-        drop(belt);
-        taker.join().map_err(|panic| panicked(panic.as_ref())).map(|()| made)
-    })
-}
-
-/// Buffers on their way to the thread of [`behind`] and back.
-pub struct Belt<B> {
-    full: SyncSender<B>,
-    empty: Receiver<B>,
-}
-
-impl<B> Belt<B> {
-    /// An empty buffer, as soon as there is one; none if the other thread failed.
-    pub fn empty(&self) -> Option<B> {
-        self.empty.recv().ok()
-    }
-
-    /// Passes a full buffer on.
-    pub fn pass(&self, buffer: B) {
-        // If the other thread failed, `behind` says so.
-        let _ = self.full.send(buffer);
+impl<'a, T> From<&'a mut [T]> for Cell<'a, T> {
+    fn from(data: &'a mut [T]) -> Self {
+        let len = data.len();
+        Self { start: data.as_mut_ptr(), len, step: len, width: len, lent: PhantomData }
     }
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> Error {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    Error::new(ErrorKind::Stopped, format!("a helping thread failed: {}", text.unwrap_or("no message")))
+impl<T> Cell<'_, T> {
+    /// The same cell, for a shorter time.
+    pub fn again(&mut self) -> Cell<'_, T> {
+        Cell { lent: PhantomData, ..*self }
+    }
+
+    /// Its first number.
+    pub fn start(&self) -> *mut T {
+        self.start
+    }
+
+    /// Numbers from its first to its last, with those between that are not its own.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Numbers from one row to the next.
+    pub fn step(&self) -> usize {
+        self.step
+    }
+
+    /// Its columns.
+    pub fn width(&self) -> usize {
+        self.width
+    }
 }
 
 /// A slice whose disjoint ranges are handed to different threads.
@@ -357,6 +332,10 @@ unsafe impl<T: Send> Sync for Shared<T> {}
 impl<T> Shared<T> {
     fn new(data: &mut [T]) -> Self {
         Self { start: data.as_mut_ptr(), len: data.len() }
+    }
+
+    fn at(&self, index: usize) -> *mut T {
+        self.start.wrapping_add(index)
     }
 
     /// # Safety
@@ -441,63 +420,6 @@ mod tests {
         assert!(data.iter().enumerate().all(|(i, v)| *v == 8 * i));
     }
 
-    fn count_to(n: usize, stop: usize, make: impl FnMut(usize, &mut usize) -> Result<()> + Send) -> (Vec<usize>, bool) {
-        let mut seen = Vec::new();
-        let outcome = ahead([0, 0], 0..n, make, |i| {
-            seen.push(*i);
-            Ok(if *i == stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-        });
-        (seen, outcome.is_ok())
-    }
-
-    fn same(i: usize, buffer: &mut usize) -> Result<()> {
-        *buffer = i;
-        Ok(())
-    }
-
-    #[test]
-    fn items_made_ahead_come_in_order_and_end_early() {
-        assert_eq!(count_to(100, usize::MAX, same), ((0..100).collect(), true));
-        assert_eq!(count_to(100, 7, same), ((0..8).collect(), true));
-        assert_eq!(count_to(0, 7, same), (vec![], true));
-    }
-
-    #[test]
-    fn an_error_or_panic_of_the_maker_reaches_the_taker() {
-        let fail = |i: usize, b: &mut usize| if i == 3 { Err(Error::argument("bad item")) } else { same(i, b) };
-        assert_eq!(count_to(9, usize::MAX, fail), (vec![0, 1, 2], false));
-        let e = ahead([0, 0], 0..9, fail, |_| Ok(ControlFlow::Continue(()))).unwrap_err();
-        assert_eq!(e.message(), "bad item");
-        let panics = |i: usize, b: &mut usize| if i == 3 { panic!("item {i} is lost") } else { same(i, b) };
-        let e = ahead([0, 0], 0..9, panics, |_| Ok(ControlFlow::Continue(()))).unwrap_err();
-        assert!(e.message().contains("item 3 is lost"), "{e}");
-        // The taker leaves while the maker is about to panic: no panic and no hang.
-        assert_eq!(count_to(9, 2, panics), (vec![0, 1, 2], true));
-        let e = ahead([0, 0], 0..9, same, |_| Err(Error::argument("no step"))).unwrap_err();
-        assert_eq!(e.message(), "no step");
-    }
-
-    #[test]
-    fn items_are_taken_behind_in_order_and_a_panic_is_an_error() {
-        let run = |bad: usize| {
-            let mut seen = Vec::new();
-            let outcome = behind(
-                [0, 0],
-                |item: &mut usize| {
-                    assert!(*item != bad, "item {item} is lost");
-                    seen.push(*item);
-                },
-                |belt| (0..100).map_while(|i| belt.empty().map(|_| belt.pass(i))).count(),
-            );
-            (outcome, seen)
-        };
-        let (made, seen) = run(usize::MAX);
-        assert_eq!((made.unwrap(), seen), (100, (0..100).collect()));
-        let (made, seen) = run(7);
-        assert!(made.unwrap_err().message().contains("item 7 is lost"));
-        assert_eq!(seen, (0..7).collect::<Vec<_>>());
-    }
-
     #[test]
     fn cuts_of_any_length_are_done_once() {
         let pool = Pool::new(3).unwrap();
@@ -509,6 +431,26 @@ mod tests {
             });
         });
         assert_eq!(data, [1, 3, 3, 3, 4, 4, 4, 4, 4, 0]);
+    }
+
+    #[test]
+    fn cells_of_a_grid_are_apart_and_cover_it() {
+        let (mut data, rows, columns) = (vec![0_usize; 5 * 7], [0, 2, 2, 5], [1, 4, 6]);
+        Pool::new(3).unwrap().run(|team| {
+            team.grid((&mut data, 7), [&rows, &columns], |[i, j], cell| {
+                assert_eq!((cell.step(), cell.width()), (7, columns[j + 1] - columns[j]));
+                assert_eq!(cell.is_empty(), i == 1);
+                for at in (0..cell.len()).filter(|at| at % 7 < cell.width()) {
+                    // SAFETY: `at` is in the first `width` numbers of each `step`, below `len`.
+                    unsafe { *cell.start().add(at) += 1 + i + 10 * j };
+                }
+            });
+        });
+        let value = |row: usize, column: usize| match column {
+            1..6 => 1 + if row < 2 { 0 } else { 2 } + if column < 4 { 0 } else { 10 },
+            _ => 0,
+        };
+        assert!(data.iter().enumerate().all(|(at, v)| *v == value(at / 7, at % 7)), "{data:?}");
     }
 
     #[test]

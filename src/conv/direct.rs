@@ -13,17 +13,16 @@
 //!
 //! Where there are few pixels and many weights, as in the last layers of a network and for single images, panels are the
 //! pieces (*spread*), so that each weight is read about once: all strips are filled, then all panels go over all strips,
-//! then the panels are put side by side, each on all threads.
+//! and each writes its own channels of all pixels.
 //!
 //! A direct convolution with register blocks over pixels and channels is described by Georganas et al., "Anatomy of
 //! high-performance deep learning convolutions on SIMD architectures", SC'18, doi:10.1109/SC.2018.00069.
 
 use super::gradient::Gradient;
-use super::join::Panels;
 use super::sweep::{Piece, Setup, Sweep};
 use super::tile::{Ahead, Job, Kind};
 use super::{Finish, Geometry, Kernel, Machine, Pass, Work};
-use crate::parallel::Team;
+use crate::parallel::{Cell, Team};
 use crate::simd::Isa;
 
 // Numbers of the panels that are packed at a time: above this no cache holds them anyway.
@@ -80,8 +79,9 @@ pub(super) struct Swept {
     columns: Vec<Column>,
     isa: Isa,
     spread: bool,
-    // Where the sums of each panel and piece start, if so.
-    sums: Vec<usize>,
+    // Where the pixels of each piece start, and the channels of each column, with their ends.
+    pixels: Vec<usize>,
+    channels: Vec<usize>,
     // Columns of a panel, channels of the source that each output sums, and terms of all phases.
     stride: usize,
     depth: usize,
@@ -107,8 +107,7 @@ impl Swept {
         let stride = vectors * isa.lanes();
         let pixels = if pass == Pass::Forward { g.y_len() / g.oc } else { g.x_len() / g.ic };
         let spread = !wide && pixels <= PIXELS && g.w_len() >= WEIGHTS && columns.len() >= PANELS;
-        let step = spread.then_some(stride);
-        let sweep = Sweep::new(g, &Setup { pass, wide, lanes: isa.lanes(), step, height })?;
+        let sweep = Sweep::new(g, &Setup { pass, wide, lanes: isa.lanes(), spread, height })?;
         let depth = match pass {
             _ if wide => 1,
             Pass::Forward => g.ic_per_group(),
@@ -116,12 +115,27 @@ impl Swept {
         };
         let terms: usize = sweep.phases.iter().map(|phase| phase.terms.len()).sum();
         let (pieces, cuts) = (sweep.pieces(), sweep.cuts());
-        let at = |(j, piece): (usize, &Piece)| (j * pixels + sweep.pixel(*piece)) * stride;
-        let sums = (0..columns.len()).flat_map(|j| pieces.iter().map(move |piece| (j, piece))).map(at);
-        let sums = sums.chain([columns.len() * pixels * stride]).collect();
+        let pixels = pieces.iter().map(|piece| sweep.pixel(*piece)).chain([pixels]).collect();
+        let channels = columns.iter().map(|column| column.to).chain(columns.last().map(|c| c.to + c.width)).collect();
         let (g, threads) = (*g, machine.threads);
         let batch = (PACKED / (terms * stride).max(1)).clamp(1, columns.len());
-        Ok(Self { g, pass, threads, sweep, pieces, cuts, columns, isa, spread, sums, stride, depth, terms, batch })
+        Ok(Self {
+            g,
+            pass,
+            threads,
+            sweep,
+            pieces,
+            cuts,
+            columns,
+            isa,
+            spread,
+            pixels,
+            channels,
+            stride,
+            depth,
+            terms,
+            batch,
+        })
     }
 
     // One row of a panel: the weights of the column's channels for a kernel element and a channel of the source.
@@ -178,7 +192,7 @@ impl Swept {
     }
 
     // The outputs of a piece for the columns of a panel.
-    fn piece(&self, piece: Piece, column: &Column, panel: &[f32], source: &[f32], to: To<'_>) {
+    fn piece(&self, piece: Piece, column: &Column, panel: &[f32], source: &[f32], mut to: To<'_>) {
         let (block, tile) = (&self.sweep.blocks[piece.block], column.kind.function(self.isa));
         let width = self.columns_of(column);
         let mut panel = &panel[..self.terms * width];
@@ -194,9 +208,9 @@ impl Swept {
                 count: phase.terms.len(),
                 b,
                 b_step: width,
-                out: &mut *to.out,
+                out: to.out.again(),
                 out_shift: to.shift,
-                width: to.width,
+                width: column.width,
                 accumulate: false,
                 bias: to.finish.bias,
                 residual: to.finish.residual,
@@ -208,15 +222,13 @@ impl Swept {
 
     // Pieces of the output, each through all panels.
     fn by_pieces(&self, team: Team, src: &[f32], packed: Packed<'_>, finish: Finish<'_>, work: Scratch<'_>) {
-        let Scratch { out, strips, .. } = work;
+        let Scratch { out, strips } = work;
         team.cuts_with((out, &self.cuts), (strips, self.sweep.strip_len()), |i, out, strip| {
             let (piece, finish) = (self.pieces[i], finish.part(self.cuts[i], out.len()));
             let source = self.sweep.source(piece, src, strip);
             for (j, column) in packed.columns.iter().enumerate() {
-                let at = (packed.first + j) * self.stride;
-                let bias = finish.bias.get(at..at + self.stride).unwrap_or(&[]);
-                let finish = Finish { bias, ..finish };
-                let to = To { out: &mut *out, shift: column.to, width: column.width, finish };
+                let finish = self.finish_of(packed.first + j, finish);
+                let to = To { out: Cell::from(&mut *out), shift: column.to, finish };
                 self.piece(piece, column, packed.panel(j, self.terms * self.stride), source, to);
             }
         });
@@ -224,41 +236,43 @@ impl Swept {
 
     // Panels as pieces.
     fn by_panels(&self, team: Team, src: &[f32], packed: Packed<'_>, finish: Finish<'_>, work: Scratch<'_>) {
-        let (Scratch { out, strips, sums }, len, count) = (work, self.sweep.strip_len(), self.pieces.len());
+        let (Scratch { out, strips }, len, count) = (work, self.sweep.strip_len(), self.pieces.len());
         // The source is the same for all batches of panels.
         if packed.first == 0 && !self.sweep.in_place() {
             team.chunks(&mut strips[..count * len], len, |i, strip| self.sweep.fill_strip(self.pieces[i], src, strip));
         }
-        let (strips, cuts) = (&*strips, &self.sums[..=packed.columns.len() * count]);
-        team.cuts_with((&mut *sums, cuts), (&mut [0.0_f32; 0], 0), |i, out, _| {
-            let (j, i) = (i / count, i % count);
+        let (strips, output) = (&*strips, self.output());
+        let channels = &self.channels[packed.first..=packed.first + packed.columns.len()];
+        team.grid((out, output), [&self.pixels, channels], |[i, j], out| {
             let (column, piece) = (&packed.columns[j], self.pieces[i]);
             let in_place = self.sweep.in_place();
             let source = if in_place { self.sweep.images_of(piece, src) } else { &strips[i * len..(i + 1) * len] };
-            let width = column.kind.vectors() * self.isa.lanes();
-            let to = To { out, shift: 0, width, finish: Finish::default() };
-            self.piece(piece, column, packed.panel(j, self.terms * self.stride), source, to);
+            let finish = finish.part(self.pixels[i] * output + column.to, out.len());
+            let finish = self.finish_of(packed.first + j, finish);
+            self.piece(piece, column, packed.panel(j, self.terms * self.stride), source, To { out, shift: 0, finish });
         });
-        let Packed { first, columns, .. } = packed;
-        let (isa, width, pixels) = (self.isa, self.stride, self.sweep.all_pixels());
-        let output = if self.pass == Pass::Forward { self.g.oc } else { self.g.ic };
-        Panels { isa, sums: &*sums, first, columns, width, pixels, output }.join(team, finish, out);
+    }
+
+    // With the bias of one column.
+    fn finish_of<'a>(&self, column: usize, finish: Finish<'a>) -> Finish<'a> {
+        let at = column * self.stride;
+        Finish { bias: finish.bias.get(at..at + self.stride).unwrap_or(&[]), ..finish }
+    }
+
+    // Channels of the output.
+    fn output(&self) -> usize {
+        if self.pass == Pass::Forward { self.g.oc } else { self.g.ic }
     }
 
     fn strips_len(&self) -> usize {
         self.sweep.strip_len() * if self.spread { self.pieces.len() } else { self.threads }
     }
-
-    fn sums_len(&self) -> usize {
-        if self.spread { self.columns.len() * self.sweep.all_pixels() * self.stride } else { 0 }
-    }
 }
 
 /// Where a piece's outputs for a panel go.
 struct To<'a> {
-    out: &'a mut [f32],
+    out: Cell<'a, f32>,
     shift: usize,
-    width: usize,
     finish: Finish<'a>,
 }
 
@@ -266,7 +280,6 @@ struct To<'a> {
 struct Scratch<'a> {
     out: &'a mut [f32],
     strips: &'a mut [f32],
-    sums: &'a mut [f32],
 }
 
 impl Packed<'_> {
@@ -282,7 +295,7 @@ impl Kernel for Swept {
     }
 
     fn work_packed(&self) -> usize {
-        self.columns.len() * self.stride + self.strips_len() + self.sums_len()
+        self.columns.len() * self.stride + self.strips_len()
     }
 
     fn packed(&self) -> usize {
@@ -299,14 +312,14 @@ impl Kernel for Swept {
         let own = if packed.is_empty() { self.batch * panel } else { 0 };
         let (panels, scratch) = scratch.split_at_mut(own);
         let (padded, scratch) = scratch.split_at_mut(self.columns.len() * self.stride);
-        let (strips, sums) = scratch.split_at_mut(self.strips_len());
+        let strips = &mut scratch[..self.strips_len()];
         if !finish.bias.is_empty() {
             self.bias(finish.bias, padded);
         }
         let bias: &[f32] = if finish.bias.is_empty() { &[] } else { padded };
         let finish = Finish { bias, ..finish };
         let mut sweep = |packed: Packed<'_>| {
-            let work = Scratch { out: &mut *out, strips: &mut *strips, sums: &mut *sums };
+            let work = Scratch { out: &mut *out, strips: &mut *strips };
             if self.spread {
                 self.by_panels(team, src, packed, finish, work);
             } else {

@@ -11,7 +11,7 @@ use super::direct::Column;
 use super::sweep::{Piece, Setup, Sweep};
 use super::tile::{Ahead, Job, Kind, Row, Rows, Terms, TileFn};
 use super::{Fused, Geometry, Kernel, Machine, Pass, Work};
-use crate::parallel::Team;
+use crate::parallel::{Cell, Team};
 use crate::simd::Isa;
 
 // Groups of images that a small `dw` is computed in.
@@ -49,7 +49,7 @@ impl Gradient {
         let (isa, terms) = (machine.isa, g.terms());
         columns.iter_mut().for_each(|column| column.kind = column.kind.fit(terms, isa));
         let wide = columns.iter().any(|c| matches!(c.kind, Kind::Wide | Kind::WideLow));
-        let sweep = Sweep::new(g, &Setup { pass: Pass::Forward, wide, lanes: isa.lanes(), step: None, height: 1 })?;
+        let sweep = Sweep::new(g, &Setup { pass: Pass::Forward, wide, lanes: isa.lanes(), spread: false, height: 1 })?;
         let (pieces, len) = (sweep.pieces(), g.w_len());
         let groups = if g.mul_adds() < WHOLE { 1 } else { (PARTIAL / len).clamp(1, GROUPS.min(pieces.len())) };
         let share = pieces.len().div_ceil(groups);
@@ -93,7 +93,7 @@ impl Gradient {
                     count: self.sweep.pixels(*piece),
                     b,
                     b_step,
-                    out,
+                    out: Cell::from(&mut *out),
                     out_shift: column.to,
                     width: column.width,
                     accumulate: i > 0,

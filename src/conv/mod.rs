@@ -34,7 +34,6 @@ mod depthwise;
 mod direct;
 mod geometry;
 mod gradient;
-mod join;
 pub mod lowered;
 pub mod math;
 mod narrow;

@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use super::tile::{Ahead, Fused, Job, Kind, Row, Rows, Terms, TileFn};
 use super::{Geometry, Kernel, Machine, Pass, Work};
-use crate::parallel::Team;
+use crate::parallel::{Cell, Team};
 use crate::simd::{Isa, stamp};
 
 // Input channels up to which the direct algorithm leaves most of a vector idle, whatever the instruction set.
@@ -124,7 +124,7 @@ impl Narrow {
                     count: oc,
                     b: &b[first..],
                     b_step: PANEL,
-                    out: &mut *patches,
+                    out: Cell::from(&mut *patches),
                     out_shift: n * PANEL + first,
                     width: vectors * lanes,
                     accumulate: false,

@@ -7,15 +7,13 @@
 //!
 //! Where there are many pixels, blocks of them are the pieces, and each goes through all panels of channels. Where there
 //! are few, as in the last layers of a network and for single images, the weights are most of what is read: then panels
-//! are pieces too, so that each weight is read about once, and a second round puts the panels side by side.
+//! are pieces too, so that each weight is read about once; each writes its own channels.
 
 use super::cover::Cover;
 use super::direct::{Column, columns};
-use super::join::Panels;
 use super::tile::{Ahead, Job, Row, Terms};
 use super::{Finish, Geometry, Kernel, Machine, Pass, Work};
-use crate::parallel::Team;
-use crate::simd::Isa;
+use crate::parallel::{Cell, Team};
 
 // Numbers of a block of pixels, which stay in the second-level cache while all panels go over it.
 const BLOCK: usize = 64 << 10;
@@ -47,7 +45,6 @@ pub(super) fn accept(g: &Geometry, pass: Pass, machine: Machine) -> Result<Box<d
 /// See the head of this file.
 struct Pointwise {
     pass: Pass,
-    isa: Isa,
     /// Channels of the source and of the output.
     source: usize,
     output: usize,
@@ -57,8 +54,8 @@ struct Pointwise {
     /// Pixels of a block; whether panels are pieces too.
     rows: usize,
     spread: bool,
-    /// Where the sums of each panel and block start, if so.
-    cuts: Vec<usize>,
+    /// Where the pixels of each block start, and the channels of each panel, with their ends.
+    cuts: [Vec<usize>; 2],
     /// For a whole block and for the last one: its pixels, for panels of one vector and of two.
     covers: [[Cover; 2]; 2],
     terms: Terms,
@@ -82,17 +79,15 @@ impl Pointwise {
             tiles(BLOCK / source).min(ROWS).min(pixels.div_ceil(useful).next_multiple_of(TILE)).min(pixels)
         };
         let place = |at: usize| u32::try_from(at).map_err(|_| "a block has more than 2^32 numbers".to_string());
-        let step = if spread { width } else { output };
-        let row = |p: usize| Ok(Row { a: place(p * source)?, out: place(p * step)? });
+        let row = |p: usize| Ok(Row { a: place(p * source)?, out: place(p * output)? });
         let all = (0..rows).map(row).collect::<Result<Vec<_>, String>>()?;
         let last = (pixels - 1) % rows + 1;
         let covers = [rows, last].map(|rows| [1, 2].map(|vectors| Cover::new(vectors, &all[..rows], isa)));
         let terms = Terms::new((0..place(source)?).collect());
         let batch = (PACKED / (source * width)).clamp(1, columns.len());
-        let blocks = (0..pixels).step_by(rows);
-        let starts = (0..columns.len()).flat_map(|j| blocks.clone().map(move |p| (j * pixels + p) * width));
-        let cuts = starts.chain([columns.len() * pixels * width]).collect();
-        Ok(Self { pass, isa, source, output, pixels, columns, width, rows, spread, cuts, covers, terms, batch })
+        let blocks = (0..pixels).step_by(rows).chain([pixels]).collect();
+        let cuts = [blocks, columns.iter().map(|column| column.to).chain([output]).collect()];
+        Ok(Self { pass, source, output, pixels, columns, width, rows, spread, cuts, covers, terms, batch })
     }
 
     fn panel_len(&self) -> usize {
@@ -101,11 +96,6 @@ impl Pointwise {
 
     fn blocks(&self) -> usize {
         self.pixels.div_ceil(self.rows)
-    }
-
-    // Where panels are pieces: the sums of one panel, and those of all pieces of a batch.
-    fn sums_len(&self) -> usize {
-        if self.spread { self.pixels * self.width } else { 0 }
     }
 
     fn pack_panels(&self, team: Team, w: &[f32], columns: &[Column], packed: &mut [f32]) {
@@ -126,7 +116,7 @@ impl Pointwise {
     }
 
     // A panel's products with a block of pixels, written from `out[shift]` on.
-    fn multiply(&self, block: usize, column: &Column, [x, b]: [&[f32]; 2], out: Out<'_>) {
+    fn multiply(&self, block: usize, column: &Column, [x, b]: [&[f32]; 2], mut out: Out<'_>) {
         let vectors = column.kind.vectors();
         let last = block + 1 == self.blocks();
         for (tile, rows) in &self.covers[usize::from(last)][vectors - 1].parts {
@@ -139,9 +129,9 @@ impl Pointwise {
                 count: self.source,
                 b,
                 b_step: self.width,
-                out: &mut *out.out,
+                out: out.out.again(),
                 out_shift: out.shift,
-                width: out.width,
+                width: column.width,
                 accumulate: false,
                 bias: out.finish.bias,
                 residual: out.finish.residual,
@@ -157,44 +147,39 @@ impl Pointwise {
         team.chunks(&mut y[..self.pixels * self.output], len, |i, y| {
             let finish = finish.part(i * len, y.len());
             for (j, (column, b)) in packed.columns.iter().zip(packed.panels.chunks(self.panel_len())).enumerate() {
-                let bias = finish.bias.get((packed.first + j) * self.width..).unwrap_or(&[]);
-                let finish = Finish { bias, ..finish };
+                let finish = self.finish_of(packed.first + j, finish);
                 // The first panel meets the pixels in memory, a tile ahead; the others in a cache.
                 let from = (i * self.rows + TILE) * self.source;
                 let ahead =
                     if j > 0 { Ahead::default() } else { Ahead { numbers: x.get(from..).unwrap_or(&[]), step: TILE } };
-                self.multiply(
-                    i,
-                    column,
-                    [x, b],
-                    Out { out: &mut *y, shift: column.to, width: column.width, finish, ahead },
-                );
+                self.multiply(i, column, [x, b], Out { out: Cell::from(&mut *y), shift: column.to, finish, ahead });
             }
         });
     }
 
-    // Blocks and panels as pieces, each with sums of its own, panel by panel; then these side by side.
-    fn by_panels(&self, team: Team, x: &[f32], packed: Packed<'_>, sums: &mut [f32]) {
-        let cuts = &self.cuts[..=packed.columns.len() * self.blocks()];
-        team.cuts_with((sums, cuts), (&mut [0.0_f32; 0], 0), |i, sums, _| {
-            let (column, block) = (&packed.columns[i / self.blocks()], i % self.blocks());
-            let b = &packed.panels[i / self.blocks() * self.panel_len()..][..self.panel_len()];
-            let width = column.kind.vectors() * self.isa.lanes();
-            self.multiply(
-                block,
-                column,
-                [x, b],
-                Out { out: sums, shift: 0, width, finish: Finish::default(), ahead: Ahead::default() },
-            );
+    // Blocks and panels as pieces; each writes its own channels of its own pixels.
+    fn by_panels(&self, team: Team, x: &[f32], packed: Packed<'_>, finish: Finish<'_>, y: &mut [f32]) {
+        let [blocks, channels] = &self.cuts;
+        let channels = &channels[packed.first..=packed.first + packed.columns.len()];
+        team.grid((y, self.output), [blocks, channels], |[i, j], out| {
+            let column = &packed.columns[j];
+            let b = &packed.panels[j * self.panel_len()..][..self.panel_len()];
+            let finish = finish.part(blocks[i] * self.output + column.to, out.len());
+            let finish = self.finish_of(packed.first + j, finish);
+            self.multiply(i, column, [x, b], Out { out, shift: 0, finish, ahead: Ahead::default() });
         });
+    }
+
+    // With the bias of one panel.
+    fn finish_of<'a>(&self, panel: usize, finish: Finish<'a>) -> Finish<'a> {
+        Finish { bias: finish.bias.get(panel * self.width..).unwrap_or(&[]), ..finish }
     }
 }
 
 /// Where a panel's products go.
 struct Out<'a> {
-    out: &'a mut [f32],
+    out: Cell<'a, f32>,
     shift: usize,
-    width: usize,
     finish: Finish<'a>,
     ahead: Ahead<'a>,
 }
@@ -213,7 +198,7 @@ impl Kernel for Pointwise {
     }
 
     fn work_packed(&self) -> usize {
-        self.columns.len() * (self.width + self.sums_len())
+        self.columns.len() * self.width
     }
 
     fn packed(&self) -> usize {
@@ -226,8 +211,7 @@ impl Kernel for Pointwise {
 
     fn run(&self, team: Team, work: Work<'_>) {
         let Work { inputs: [x, w], packed, out: y, finish, scratch } = work;
-        let (bias, scratch) = scratch.split_at_mut(self.columns.len() * self.width);
-        let (sums, panels) = scratch.split_at_mut(self.columns.len() * self.sums_len());
+        let (bias, panels) = scratch.split_at_mut(self.columns.len() * self.width);
         if !finish.bias.is_empty() {
             bias.fill(0.0);
             for (column, to) in self.columns.iter().zip(bias.chunks_exact_mut(self.width)) {
@@ -237,10 +221,7 @@ impl Kernel for Pointwise {
         let finish = Finish { bias: if finish.bias.is_empty() { &[] } else { bias }, ..finish };
         let mut step = |packed: Packed<'_>| {
             if self.spread {
-                self.by_panels(team, x, packed, sums);
-                let Self { isa, width, pixels, output, .. } = *self;
-                let Packed { first, columns, .. } = packed;
-                Panels { isa, sums: &*sums, first, columns, width, pixels, output }.join(team, finish, y);
+                self.by_panels(team, x, packed, finish, &mut *y);
             } else {
                 self.by_blocks(team, x, packed, finish, y);
             }

@@ -122,8 +122,8 @@ pub(super) struct Setup {
     pub wide: bool,
     /// f32 lanes of a vector.
     pub lanes: usize,
-    /// Numbers between two pixels of what is written, where they are not the output's channels.
-    pub step: Option<usize>,
+    /// Whether panels of channels share the work, so that pieces need not.
+    pub spread: bool,
     /// Output pixels of a tile; 1 for the gradient to the weights, whose cut must not depend on the instruction set.
     pub height: usize,
 }
@@ -153,7 +153,6 @@ pub(super) struct Sweep {
     src: [usize; 3],
     out: [usize; 3],
     pad_value: f32,
-    step: usize,
     /// Whether pieces read the source itself.
     in_place: bool,
     left: isize,
@@ -187,7 +186,6 @@ impl Sweep {
             src,
             out,
             pad_value: if forward { g.pad_value } else { 0.0 },
-            step: setup.step.unwrap_or(out[2]),
             in_place,
             left,
             columns: (right - left) as usize,
@@ -201,8 +199,7 @@ impl Sweep {
         let [height, width] = spans.map(|(start, end)| (end - start) as usize);
         let weights = if setup.height > 1 { g.h.kernel * g.w.kernel * depth * PANEL } else { 0 };
         let cut = Cut { strip: height * width * src[2], budget: STRIP.max(weights), every, tile: setup.height };
-        // Where panels share the work, pieces need not.
-        let mul_adds = if setup.step.is_some() { 0 } else { g.mul_adds() / g.n as u64 };
+        let mul_adds = if setup.spread { 0 } else { g.mul_adds() / g.n as u64 };
         let rows = sweep.cut(&cut, mul_adds);
         for h in &lines[0] {
             for w in &lines[1] {
@@ -269,7 +266,7 @@ impl Sweep {
                 for j in 0..w.count {
                     let column = ((j * w.step) as isize + w.lowest() - self.left) as usize;
                     let a = if phase.taps.is_empty() { 0 } else { from + column * channels };
-                    let out = (row * self.out[1] + w.first + w.every * j) * self.step;
+                    let out = (row * self.out[1] + w.first + w.every * j) * self.out[2];
                     rows.push(Row { a: table(a)?, out: table(out)? });
                 }
             }
@@ -303,11 +300,6 @@ impl Sweep {
     pub fn cuts(&self) -> Vec<usize> {
         let end = self.n * self.out.iter().product::<usize>();
         self.pieces().iter().map(|piece| self.pixel(*piece) * self.out[2]).chain([end]).collect()
-    }
-
-    /// All output pixels.
-    pub fn all_pixels(&self) -> usize {
-        self.n * self.out[0] * self.out[1]
     }
 
     /// Whether pieces read the source itself, without a strip.

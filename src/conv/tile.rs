@@ -22,6 +22,7 @@
 //! registers (5 instead of 230 GFLOP/s). [`Job::check`] bounds them all before the loop.
 
 use super::vector::{Lanes, Register, Vector};
+use crate::parallel::Cell;
 use crate::simd::{Isa, Level, stamp};
 
 /// What happens to a finished sum before it is written.
@@ -108,13 +109,16 @@ pub(crate) struct Row {
 pub(crate) struct Rows {
     rows: Vec<Row>,
     max: Row,
+    // The largest number of which all places in `out` are multiples.
+    every: usize,
 }
 
 impl Rows {
     /// A table of these rows.
     pub fn new(rows: Vec<Row>) -> Self {
         let max = largest(&rows);
-        Self { rows, max }
+        let every = rows.iter().fold(0, |every, row| divisor(every, row.out as usize));
+        Self { rows, max, every }
     }
 
     /// The number of rows.
@@ -130,6 +134,10 @@ impl Rows {
 
 fn largest(rows: &[Row]) -> Row {
     rows.iter().fold(Row::default(), |m, r| Row { a: m.a.max(r.a), out: m.out.max(r.out) })
+}
+
+fn divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { divisor(b, a % b) }
 }
 
 /// Where the terms of a sum read, relative to a row.
@@ -178,7 +186,7 @@ pub(crate) struct Job<'a> {
     pub b: &'a [f32],
     pub b_step: usize,
     /// Written through the table of rows, from `out_shift` on, `width` columns.
-    pub out: &'a mut [f32],
+    pub out: Cell<'a, f32>,
     pub out_shift: usize,
     pub width: usize,
     /// Whether the sums go on from what `out` holds, or from 0.
@@ -215,7 +223,11 @@ impl Job<'_> {
             assert!(self.a_shift + max.a as usize + terms.max(self.count) as usize + read <= self.a.len());
             assert!((self.count - 1) * self.b_step + columns <= self.b.len());
         }
-        assert!(self.out_shift + max.out as usize + self.width <= self.out.len());
+        let end = self.out_shift + self.width;
+        assert!(end + max.out as usize <= self.out.len());
+        // In a cell of a matrix, rows start where those of the matrix do.
+        let whole = self.out.width() == self.out.step();
+        assert!(whole || rows.every % self.out.step() == 0 && end <= self.out.width());
         assert!(self.bias.is_empty() || self.bias.len() >= columns);
         assert!(self.residual.is_empty() || self.residual.len() >= self.out_shift + max.out as usize + self.width);
     }
@@ -341,18 +353,23 @@ where
         let acc = [[<Lanes<FMA, LANES> as Register>::Vector::splat(0.0); V]; P];
         let acc = match (job.accumulate, whole) {
             (false, _) => acc,
-            (true, true) => load::<_, LANES, P, V>(job.out, job.out_shift, rows),
-            (true, false) => load_part::<_, LANES, P, V>(job.out, (job.out_shift, job.width), rows),
+            (true, true) => load::<_, LANES, P, V>(job.out.start(), job.out_shift, rows),
+            (true, false) => load_part::<_, LANES, P, V>(job.out.start(), (job.out_shift, job.width), rows),
         };
-        // What is written is asked for now: the sums take long enough for it to arrive.
-        ask::<<Lanes<FMA, LANES> as Register>::Vector, LANES, P, V>(job, rows);
+        // What is written or added is asked for now: the sums take long enough for it to arrive.
+        ask::<<Lanes<FMA, LANES> as Register>::Vector, LANES, P, V>(job.out.start(), job.out_shift, rows);
+        if !job.residual.is_empty() {
+            ask::<<Lanes<FMA, LANES> as Register>::Vector, LANES, P, V>(job.residual.as_ptr(), job.out_shift, rows);
+        }
         let acc = reduce::<_, LANES, P, V, WIDE>(job, rows, ahead, acc);
         ahead = ahead.wrapping_add(job.count * job.ahead.step);
         let acc = add_bias::<_, LANES, P, V>(job, acc);
         let acc = match (job.residual.is_empty(), whole) {
             (true, _) => acc,
-            (false, true) => sum(acc, load::<_, LANES, P, V>(job.residual, job.out_shift, rows)),
-            (false, false) => sum(acc, load_part::<_, LANES, P, V>(job.residual, (job.out_shift, job.width), rows)),
+            (false, true) => sum(acc, load::<_, LANES, P, V>(job.residual.as_ptr(), job.out_shift, rows)),
+            (false, false) => {
+                sum(acc, load_part::<_, LANES, P, V>(job.residual.as_ptr(), (job.out_shift, job.width), rows))
+            }
         };
         // The choice is made once for a tile, not for each vector.
         let acc = match job.fused {
@@ -366,17 +383,17 @@ where
 }
 
 #[inline(always)]
-fn ask<T: Vector, const LANES: usize, const P: usize, const V: usize>(job: &Job<'_>, rows: &[Row; P]) {
-    let out = job.out.as_ptr().wrapping_add(job.out_shift);
+fn ask<T: Vector, const LANES: usize, const P: usize, const V: usize>(from: *const f32, shift: usize, rows: &[Row; P]) {
+    let from = from.wrapping_add(shift);
     for row in rows {
         for v in 0..V {
-            T::prefetch(out.wrapping_add(row.out as usize + v * LANES));
+            T::prefetch(from.wrapping_add(row.out as usize + v * LANES));
         }
     }
 }
 
 // How many terms before its use a line of `b` is asked for.
-const AHEAD: usize = 32;
+const AHEAD: usize = 64;
 
 #[inline(always)]
 fn reduce<T: Vector, const LANES: usize, const P: usize, const V: usize, const WIDE: bool>(
@@ -454,11 +471,11 @@ fn map<T: Vector, const P: usize, const V: usize>(mut acc: Sums<T, P, V>, f: imp
 
 #[inline(always)]
 fn load<T: Vector, const LANES: usize, const P: usize, const V: usize>(
-    from: &[f32],
+    from: *const f32,
     shift: usize,
     rows: &[Row; P],
 ) -> Sums<T, P, V> {
-    let from = from.as_ptr().wrapping_add(shift);
+    let from = from.wrapping_add(shift);
     std::array::from_fn(|p| {
         // SAFETY: `Job::check` bounded where all rows write, which is `V * LANES` numbers each, in both slices.
         std::array::from_fn(|v| unsafe { T::read(from.add(rows[p].out as usize + v * LANES)) })
@@ -471,7 +488,7 @@ fn store<T: Vector, const LANES: usize, const P: usize, const V: usize>(
     rows: &[Row; P],
     acc: Sums<T, P, V>,
 ) {
-    let out = job.out.as_mut_ptr().wrapping_add(job.out_shift);
+    let out = job.out.start().wrapping_add(job.out_shift);
     for (row, sums) in rows.iter().zip(&acc) {
         for (v, sum) in sums.iter().enumerate() {
             // SAFETY: `Job::check` bounded what all rows write, which is `V * LANES` numbers each.
@@ -483,11 +500,11 @@ fn store<T: Vector, const LANES: usize, const P: usize, const V: usize>(
 // As `load`, where only `width` columns exist.
 #[inline(always)]
 fn load_part<T: Vector, const LANES: usize, const P: usize, const V: usize>(
-    from: &[f32],
+    from: *const f32,
     (shift, width): (usize, usize),
     rows: &[Row; P],
 ) -> Sums<T, P, V> {
-    let from = from.as_ptr().wrapping_add(shift);
+    let from = from.wrapping_add(shift);
     std::array::from_fn(|p| {
         std::array::from_fn(|v| {
             let live = width.saturating_sub(v * LANES).min(LANES);
@@ -504,7 +521,7 @@ fn store_part<T: Vector, const LANES: usize, const P: usize, const V: usize>(
     rows: &[Row; P],
     acc: Sums<T, P, V>,
 ) {
-    let out = job.out.as_mut_ptr().wrapping_add(job.out_shift);
+    let out = job.out.start().wrapping_add(job.out_shift);
     for (row, sums) in rows.iter().zip(&acc) {
         for (v, sum) in sums.iter().enumerate() {
             let live = job.width.saturating_sub(v * LANES).min(LANES);

@@ -40,14 +40,14 @@ pub struct Human {
     pub caveat: &'static str,
 }
 
-const SURVEY: &str = "Russakovsky et al. 2015, \"ImageNet Large Scale Visual Recognition Challenge\", arXiv:1409.0575";
+const SURVEY: &str = "Russakovsky et al. 2015, arXiv:1409.0575";
 
 /// The winners, 2010 to 2017.
 pub const WINNERS: [Winner; 8] = [
     Winner {
         year: 2010,
         team: "NEC-UIUC",
-        method: "hand-made features, SVM",
+        method: "features, SVM",
         is_cnn: false,
         error: 0.282,
         source: SURVEY,
@@ -86,7 +86,7 @@ pub const WINNERS: [Winner; 8] = [
         method: "Inception",
         is_cnn: true,
         error: 0.0667,
-        source: "Szegedy et al. 2014, \"Going Deeper with Convolutions\", arXiv:1409.4842",
+        source: "Szegedy et al. 2014, arXiv:1409.4842",
         note: "seven networks, 144 crops; VGG came second with 7.3 % (Simonyan and Zisserman 2014, arXiv:1409.1556)",
     },
     Winner {
@@ -95,7 +95,7 @@ pub const WINNERS: [Winner; 8] = [
         method: "ResNet",
         is_cnn: true,
         error: 0.0357,
-        source: "He et al. 2015, \"Deep Residual Learning for Image Recognition\", arXiv:1512.03385",
+        source: "He et al. 2015, arXiv:1512.03385",
         note: "an ensemble; the deepest of its networks have 152 layers",
     },
     Winner {
@@ -113,7 +113,7 @@ pub const WINNERS: [Winner; 8] = [
         method: "SENet",
         is_cnn: true,
         error: 0.022_51,
-        source: "Hu et al. 2017, \"Squeeze-and-Excitation Networks\", arXiv:1709.01507",
+        source: "Hu et al. 2017, arXiv:1709.01507",
         note: "",
     },
 ];
@@ -127,14 +127,13 @@ pub const HUMAN: Human = Human {
 };
 
 /// What became of the challenge.
-pub const AFTERWARDS: &str =
-    "After 2017 the challenge moved to Kaggle (image-net.org/challenges/LSVRC/2017, news of 26 July 2017).";
+pub const AFTERWARDS: &str = "After 2017 the challenge moved to Kaggle (image-net.org/challenges/LSVRC/2017, news of 26 July 2017).";
 
 /// The table as text.
 pub fn table() -> String {
     let mut out = String::from("ImageNet challenge (ILSVRC), classification: top-5 error on the test set\n\n");
     let row = |out: &mut String, year: &str, error: f64, who: &str, source: &str| {
-        let _ = writeln!(out, "  {year:<6} {:>6.2} %  {who:<42} {source}", 100.0 * error);
+        let _ = writeln!(out, "  {year:<6} {:>6.2} %  {who:<34} {source}", 100.0 * error);
     };
     for w in &WINNERS {
         row(&mut out, &w.year.to_string(), w.error, &format!("{} ({})", w.team, w.method), w.source);
@@ -143,12 +142,14 @@ pub fn table() -> String {
         }
     }
     row(&mut out, "human", HUMAN.error, "a person", HUMAN.source);
-    let _ = writeln!(out, "{:18}{}", "", HUMAN.caveat);
+    for part in HUMAN.caveat.split("; ").flat_map(|part| part.split(". ")) {
+        let _ = writeln!(out, "{:18}{part}", "");
+    }
     let _ = writeln!(out, "\n{AFTERWARDS}");
     out
 }
 
-const SIZE: (f64, f64) = (980.0, 560.0);
+const SIZE: (f64, f64) = (980.0, 572.0);
 const PLOT: Rect = Rect::new(84.0, 92.0, 860.0, 340.0);
 const TOP: f64 = 0.30;
 
@@ -245,7 +246,7 @@ fn legend(scene: &mut Scene) {
         "2014: Szegedy et al. 2014. 2015: He et al. 2015. 2017: Hu et al. 2017.",
     ];
     for (i, note) in notes.iter().enumerate() {
-        scene.text(Text::new(note).size(10.5).paint(Paint::Muted).fit(SIZE.0 - 64.0).at(32.0, 504.0 + 14.0 * i as f64));
+        scene.text(Text::new(note).size(10.5).paint(Paint::Muted).fit(SIZE.0 - 64.0).at(32.0, 512.0 + 14.0 * i as f64));
     }
 }
 

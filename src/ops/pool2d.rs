@@ -14,7 +14,9 @@ use crate::conv::{Padding, Window};
 use crate::error::{Error, Result};
 use crate::ops::pair::{self, Pair};
 use crate::ops::pieces::{only, rows_per_piece, with_step};
-use crate::ops::sliding::{Line, Sliding, average_row, max_row, min_row, share_rows, winner_rows};
+use crate::ops::sliding::{
+    Line, Sliding, average_row, max_columns, max_row, min_columns, min_row, share_rows, winner_rows,
+};
 use crate::ops::{Activation, Compiled, Ctx, Fuses, Io, Mode, Rule, Step, Twin};
 use crate::tensor::Shape;
 
@@ -237,6 +239,8 @@ impl Rule for Pool2D {
 pub(crate) struct Pooling {
     sliding: Sliding,
     tracks: bool,
+    /// Numbers of scratch of a thread.
+    own: usize,
     forward: fn(&Sliding, usize, &[f32], &mut [f32], &mut [f32]),
     backward: fn(&Sliding, usize, &[f32], &[f32], &mut [f32]),
     /// Rows of the output in a piece of forward.
@@ -260,27 +264,33 @@ impl Pooling {
             _ => sliding,
         };
         let saved = if tracks { vec![ctx.batch * ctx.y.len()] } else { Vec::new() };
-        Compiled { saved, ..with_step(Box::new(Self::new(kind, sliding, ctx, tracks))) }
+        let pooling = Self::new(kind, sliding, ctx, tracks);
+        Compiled { saved, work: pooling.own * ctx.threads, ..with_step(Box::new(pooling)) }
     }
 
     fn new(kind: PoolKind, sliding: Sliding, ctx: &Ctx<'_>, tracks: bool) -> Self {
+        let columns = !tracks && kind != PoolKind::Average && sliding.shares_columns();
         let (forward, backward) = match kind {
+            PoolKind::Max if columns => (max_columns(ctx.isa), winner_rows(ctx.isa)),
+            PoolKind::Min if columns => (min_columns(ctx.isa), winner_rows(ctx.isa)),
             PoolKind::Max => (max_row(ctx.isa), winner_rows(ctx.isa)),
             PoolKind::Min => (min_row(ctx.isa), winner_rows(ctx.isa)),
             PoolKind::Average => (average_row(ctx.isa), share_rows(ctx.isa)),
         };
-        let rows = rows_per_piece(sliding.reads());
+        let own = if columns { sliding.rows()[0].1.next_multiple_of(16) } else { 0 };
+        let rows = rows_per_piece(sliding.reads().max(sliding.compares() / 2));
         let cuts = if ctx.mode == Mode::Train { cuts(&sliding, ctx.batch) } else { Vec::new() };
-        Self { sliding, tracks, forward, backward, rows, cuts }
+        Self { sliding, tracks, own, forward, backward, rows, cuts }
     }
 
-    // Pools into some rows of the output, of which the first is row `first` of the batch.
-    fn rows(&self, first: usize, x: &[f32], y: &mut [f32], index: &mut [f32]) {
+    // Pools into some rows of the output, of which the first is row `first` of the batch. A row's `own` numbers are the
+    // places of its winners, or scratch.
+    fn rows(&self, first: usize, x: &[f32], y: &mut [f32], own: &mut [f32]) {
         let [(h, x_row), (oh, y_row)] = self.sliding.rows();
         for (i, y) in y.chunks_exact_mut(y_row).enumerate() {
             let (n, oy) = ((first + i) / oh, (first + i) % oh);
-            let index = if self.tracks { &mut index[i * y_row..][..y_row] } else { &mut [] };
-            (self.forward)(&self.sliding, oy, &x[n * h * x_row..][..h * x_row], y, index);
+            let own = if self.tracks { &mut own[i * y_row..][..y_row] } else { &mut *own };
+            (self.forward)(&self.sliding, oy, &x[n * h * x_row..][..h * x_row], y, own);
         }
     }
 }
@@ -295,7 +305,9 @@ impl Step for Pooling {
             let mut index = io.saved(0);
             io.team.chunks2((&mut y, len), (&mut index, len), |i, y, index| self.rows(i * rows, x, y, index));
         } else {
-            io.team.chunks(&mut y, len, |i, y| self.rows(i * rows, x, y, &mut []));
+            let mut work = (self.own > 0).then(|| io.work());
+            let work = work.as_deref_mut().unwrap_or_default();
+            io.team.chunks_with((&mut y, len), (work, self.own), |i, y, own| self.rows(i * rows, x, y, own));
         }
     }
 

@@ -13,7 +13,9 @@
 //! pixel overlaps the one before it instead of leaving a remainder.
 //!
 //! Windows of 2x2 side by side, the usual ones, have kernels of their own, with
-//! the same results: each dx belongs to one window, so backward scatters.
+//! the same results: each dx belongs to one window, so backward scatters. Where
+//! windows overlap and nobody asks for the place of the winner, columns are
+//! reduced first, each once, and then the windows' columns.
 
 use crate::conv::Axis;
 use crate::simd::{mul_add, stamp};
@@ -143,6 +145,17 @@ impl Sliding {
         v.fresh * h.covers.len() * self.channels
     }
 
+    /// Places that one row of the output compares or adds.
+    pub(crate) fn compares(&self) -> usize {
+        self.lines[1].outputs.len() * self.channels * self.places()
+    }
+
+    /// Whether windows share columns.
+    pub(crate) fn shares_columns(&self) -> bool {
+        let [_, h] = &self.lines;
+        h.dilation == 1 && h.fresh < h.reach
+    }
+
     /// Places under a window, of which the winner's number is saved as an f32.
     pub(crate) fn places(&self) -> usize {
         self.lines[0].reach.saturating_mul(self.lines[1].reach)
@@ -204,6 +217,18 @@ stamp! {
 stamp! {
     /// As [`max_row`] for the minimum.
     pub(crate) fn min_row(s: &Sliding, oy: usize, x: &[f32], y: &mut [f32], index: &mut [f32]) = min_body[FMA, LANES];
+}
+
+stamp! {
+    /// As [`max_row`] for windows that share columns; `columns` holds a row of the input.
+    pub(crate) fn max_columns(s: &Sliding, oy: usize, x: &[f32], y: &mut [f32], columns: &mut [f32])
+        = columns_body[FMA, LANES; avx512: false; avx2: false; neon: false; baseline: false];
+}
+
+stamp! {
+    /// As [`max_columns`] for the minimum.
+    pub(crate) fn min_columns(s: &Sliding, oy: usize, x: &[f32], y: &mut [f32], columns: &mut [f32])
+        = columns_body[FMA, LANES; avx512: true; avx2: true; neon: true; baseline: true];
 }
 
 stamp! {
@@ -288,6 +313,47 @@ fn compete<const B: usize, const MIN: bool>(v: [f32; B], winner: &mut [f32; B]) 
     let wins = mask(|i| v[i].is_nan() | if MIN { v[i] < winner[i] } else { v[i] > winner[i] });
     *winner = blend(wins, v, *winner);
     wins
+}
+
+#[inline(always)]
+fn columns_body<const FMA: bool, const LANES: usize, const MIN: bool>(
+    s: &Sliding,
+    oy: usize,
+    x: &[f32],
+    y: &mut [f32],
+    columns: &mut [f32],
+) {
+    let ([v, h], c, row) = (&s.lines, s.channels, s.rows()[0].1);
+    let (rows, columns) = (&v.outputs[oy], &mut columns[..row]);
+    best_of::<MIN>(&x[rows.input * row..], [row, v.dilation * row, rows.len], columns);
+    for (span, y) in h.outputs.iter().zip(y.chunks_exact_mut(c)) {
+        best_of::<MIN>(&columns[span.input * c..], [c, c, span.len], y);
+    }
+}
+
+// The best of `count` runs of `len` numbers, `step` apart.
+#[inline(always)]
+fn best_of<const MIN: bool>(from: &[f32], [len, step, count]: [usize; 3], best: &mut [f32]) {
+    let best = &mut best[..len];
+    if count == 3 {
+        // The usual window, in one pass.
+        let [a, b, c] = [&from[..len], &from[step..][..len], &from[2 * step..][..len]];
+        for (((best, a), b), c) in best.iter_mut().zip(a).zip(b).zip(c) {
+            *best = better::<MIN>(*c, better::<MIN>(*b, *a));
+        }
+        return;
+    }
+    best.copy_from_slice(&from[..len]);
+    for v in (1..count).map(|i| &from[i * step..][..len]) {
+        best.iter_mut().zip(v).for_each(|(best, v)| *best = better::<MIN>(*v, *best));
+    }
+}
+
+// As `compete`, for one number.
+#[inline(always)]
+fn better<const MIN: bool>(v: f32, winner: f32) -> f32 {
+    let wins = v.is_nan() | if MIN { v < winner } else { v > winner };
+    if wins { v } else { winner }
 }
 
 #[inline(always)]

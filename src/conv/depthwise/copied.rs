@@ -1,8 +1,8 @@
-//! Large kernels, forward and for the gradient to the input at stride 1: a vector of channels at a time, copied side by
-//! side.
+//! Large kernels and small maps, forward and for the gradient to the input at stride 1: a vector of channels at a time,
+//! copied side by side.
 //!
 //! ```text
-//! for each piece: some rows of an image           on any thread
+//! for each piece: some rows and channels of an image   on any thread
 //!   for each vector of channels
 //!     copy what the rows read, with the padding   [row][column][lane], in the caches
 //!     for each row, each tile of 14 pixels
@@ -16,7 +16,7 @@
 use super::line::Line;
 use crate::conv::vector::{Lanes, Register, Vector};
 use crate::conv::{Finish, Geometry, Kernel, Machine, Pass, Work};
-use crate::parallel::Team;
+use crate::parallel::{Cell, Team};
 use crate::simd::{Isa, stamp};
 
 // Pixels of a tile: enough sums to hide the latency of one, and few enough for 16 registers. Rows that are shorter take
@@ -25,8 +25,9 @@ const TILES: [usize; 3] = [14, 7, 1];
 // Rows of a piece at most, and pieces at least where there are enough rows.
 const ROWS: usize = 14;
 const PIECES: usize = 16;
-// Rows of a piece at least: neighbouring pieces copy the same rows.
+// Rows of a piece at least, since neighbouring pieces copy the same rows; and channels.
 const LEAST: usize = 7;
+const FEW: usize = 64;
 
 /// See the head of this file.
 pub(super) struct Copied {
@@ -37,7 +38,8 @@ pub(super) struct Copied {
     /// Rows of a piece, and pieces of an image.
     rows: usize,
     blocks: usize,
-    cuts: Vec<usize>,
+    /// Where the pixels and the channels of each piece start.
+    cuts: [Vec<usize>; 2],
     isa: Isa,
     threads: usize,
 }
@@ -47,9 +49,13 @@ impl Copied {
         let lines = [&g.h, &g.w].map(|axis| Line::new(axis, pass));
         let height = lines[0].output;
         let rows = height.div_ceil(PIECES.div_ceil(g.n)).clamp(LEAST, ROWS).min(height);
-        let row = lines[1].output * g.ic;
-        let starts = (0..g.n).flat_map(|n| (0..height).step_by(rows).map(move |r| (n * height + r) * row));
-        let cuts = starts.chain([g.n * height * row]).collect();
+        let width = lines[1].output;
+        let starts = (0..g.n).flat_map(|n| (0..height).step_by(rows).map(move |r| (n * height + r) * width));
+        // Where rows make few pieces, channels make more.
+        let parts = PIECES.div_ceil(g.n * height.div_ceil(rows)).min(g.ic.div_ceil(FEW));
+        let step = g.ic.div_ceil(parts).next_multiple_of(16);
+        let channels = (0..g.ic).step_by(step).chain([g.ic]).collect();
+        let cuts = [starts.chain([g.n * height * width]).collect(), channels];
         let (blocks, turned) = (height.div_ceil(rows), pass == Pass::BackwardInput);
         let pad_value = if turned { 0.0 } else { g.pad_value };
         let Machine { isa, threads } = machine;
@@ -61,6 +67,7 @@ impl Copied {
         self.lines[1].reach(self.lines[1].output)
     }
 
+    // Of each thread.
     fn own_len(&self) -> usize {
         (self.lines[0].reach(self.rows) * self.width() * self.isa.lanes()).next_multiple_of(16)
     }
@@ -80,23 +87,36 @@ impl Kernel for Copied {
             _ => rows(self.isa),
         };
         let image = v.source * h.source * self.channels;
-        team.cuts_with((out, &self.cuts), (scratch, self.own_len()), |i, y, copy| {
+        let [pixels, channels] = &self.cuts;
+        team.grid_with((out, self.channels), [pixels, channels], (scratch, self.own_len()), |[i, j], y, copy| {
             let (n, first) = (i / self.blocks, i % self.blocks * self.rows);
-            let finish = finish.part(self.cuts[i], y.len());
-            f(&mut Job { kernel: self, x: &x[n * image..][..image], w, first, y, copy, finish });
+            let count = (pixels[i + 1] - pixels[i]) / h.output;
+            let at = Place { first, count, pixel: pixels[i], channels: [channels[j], channels[j + 1]] };
+            f(&mut Job { kernel: self, x: &x[n * image..][..image], w, at, y, copy, finish });
         });
     }
 }
 
-/// Some rows of the output of one image.
+/// Some rows and channels of the output of one image.
 struct Job<'a> {
     kernel: &'a Copied,
     x: &'a [f32],
     w: &'a [f32],
-    first: usize,
-    y: &'a mut [f32],
+    at: Place,
+    y: Cell<'a, f32>,
     copy: &'a mut [f32],
     finish: Finish<'a>,
+}
+
+/// Which rows.
+#[derive(Clone, Copy)]
+struct Place {
+    /// The first in its image, and how many.
+    first: usize,
+    count: usize,
+    /// Their first pixel among those of all images.
+    pixel: usize,
+    channels: [usize; 2],
 }
 
 stamp! {
@@ -117,16 +137,18 @@ where
     Lanes<FMA, LANES>: Register,
 {
     let Copied { lines: [v, h], channels, .. } = *job.kernel;
-    let row = h.output * channels;
-    let count = job.y.len() / row;
+    let Place { count, pixel, channels: [from, to], .. } = job.at;
+    let end = (count * h.output - 1) * channels + to;
     assert!(job.x.len() >= v.source * h.source * channels && job.w.len() >= v.kernel * h.kernel * channels);
     assert!(job.copy.len() >= v.reach(count) * job.kernel.width() * LANES);
     assert!(K == 0 || (v.kernel == K && h.kernel == K));
     assert!(job.finish.bias.is_empty() || job.finish.bias.len() >= channels);
-    assert!(job.finish.residual.is_empty() || job.finish.residual.len() >= job.y.len());
-    let mut c = 0;
-    while c < channels {
-        let live = (channels - c).min(LANES);
+    assert!(job.finish.residual.is_empty() || job.finish.residual.len() >= pixel * channels + end);
+    assert!(from < to && to <= channels);
+    assert!(job.y.step() == channels && job.y.width() == to - from && job.y.len() >= end - from);
+    let mut c = from;
+    while c < to {
+        let live = (to - c).min(LANES);
         copy::<V<FMA, LANES>, LANES>(job, count, (c, live));
         for r in 0..count {
             // Plain loops: closures are not always inlined, and outside of the instance they have no vectors.
@@ -157,7 +179,7 @@ where
 fn copy<T: Vector, const LANES: usize>(job: &mut Job<'_>, count: usize, (c, live): (usize, usize)) {
     let Copied { lines: [v, h], channels, pad_value, .. } = *job.kernel;
     let (pad, width) = (T::splat(pad_value), job.kernel.width());
-    let start = v.at(job.first, 0);
+    let start = v.at(job.at.first, 0);
     for i in 0..v.reach(count) {
         let iy = start + i as isize;
         for j in 0..width {
@@ -203,18 +225,18 @@ fn tile<T: Vector, const LANES: usize, const K: usize, const P: usize>(
             }
         }
     }
-    let at = (r * h.output + first) * channels + c;
-    finish::<T, LANES, P>(job, sums, at, (c, live));
+    finish::<T, LANES, P>(job, sums, r * h.output + first, (c, live));
 }
 
 #[inline(always)]
 fn finish<T: Vector, const LANES: usize, const P: usize>(
     job: &mut Job<'_>,
     sums: [T; P],
-    at: usize,
+    pixel: usize,
     (c, live): (usize, usize),
 ) {
     let (channels, whole) = (job.kernel.channels, live == LANES);
+    let to = job.y.start().wrapping_add(pixel * channels + c - job.at.channels[0]);
     let mut bias = T::splat(0.0);
     if !job.finish.bias.is_empty() {
         let from = job.finish.bias.as_ptr().wrapping_add(c);
@@ -222,14 +244,13 @@ fn finish<T: Vector, const LANES: usize, const P: usize>(
         bias = unsafe { if whole { T::read(from) } else { T::read_first(from, live) } };
     }
     for (p, sum) in sums.iter().enumerate() {
-        let at = at + p * channels;
         let mut y = sum.add(bias);
         if !job.finish.residual.is_empty() {
-            let from = job.finish.residual.as_ptr().wrapping_add(at);
+            let from = job.finish.residual.as_ptr().wrapping_add((job.at.pixel + pixel + p) * channels + c);
             // SAFETY: as above.
             y = y.add(unsafe { if whole { T::read(from) } else { T::read_first(from, live) } });
         }
-        let (y, to) = (job.finish.fused.apply_vector(y), job.y.as_mut_ptr().wrapping_add(at));
+        let (y, to) = (job.finish.fused.apply_vector(y), to.wrapping_add(p * channels));
         // SAFETY: as above.
         unsafe { if whole { y.write(to) } else { y.write_first(to, live) } };
     }

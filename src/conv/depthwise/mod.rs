@@ -20,8 +20,9 @@ use super::gradient::Gradient;
 use super::tile::Kind;
 use super::{Geometry, Kernel, Machine, Pass};
 
-// Kernel elements from which on channels are copied side by side.
+// Kernel elements from which on, and columns of the output up to which, channels are copied side by side.
 const LARGE: usize = 16;
+const NARROW: std::ops::RangeInclusive<usize> = 7..=14;
 
 pub(super) fn accept(g: &Geometry, pass: Pass, machine: Machine) -> Result<Box<dyn Kernel>, String> {
     if g.groups == 1 || g.groups != g.ic || g.groups != g.oc {
@@ -30,11 +31,12 @@ pub(super) fn accept(g: &Geometry, pass: Pass, machine: Machine) -> Result<Box<d
     // A row of padding alone adds nothing only if the padding is zero.
     let zero = g.pad_value == 0.0;
     let stride_one = g.h.stride == 1 && g.w.stride == 1;
-    let large = g.h.kernel * g.w.kernel >= LARGE;
+    let columns_of = if pass == Pass::Forward { g.w.output } else { g.w.input };
+    let copied = g.h.kernel * g.w.kernel >= LARGE || NARROW.contains(&columns_of);
     Ok(match pass {
-        Pass::Forward if large || !zero => Box::new(copied::Copied::new(g, pass, machine)),
+        Pass::Forward if copied || !zero => Box::new(copied::Copied::new(g, pass, machine)),
         Pass::Forward => Box::new(rows::Rows::new(g, pass, machine)),
-        Pass::BackwardInput if stride_one && large => Box::new(copied::Copied::new(g, pass, machine)),
+        Pass::BackwardInput if stride_one && copied => Box::new(copied::Copied::new(g, pass, machine)),
         Pass::BackwardInput if stride_one => Box::new(rows::Rows::new(g, pass, machine)),
         Pass::BackwardWeights if zero && weights::fits(g) => Box::new(weights::Weights::new(g, machine)),
         Pass::BackwardWeights => Box::new(Gradient::new(g, machine, columns(g, machine))?),

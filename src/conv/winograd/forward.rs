@@ -19,7 +19,7 @@ use crate::conv::cover::Cover;
 use crate::conv::direct::{Column, columns};
 use crate::conv::tile::{Ahead, Fused, Job, Row, Terms};
 use crate::conv::{Finish, Geometry, Kernel, Machine, Pass, Work};
-use crate::parallel::Team;
+use crate::parallel::{Cell, Team};
 use crate::simd::Isa;
 
 // Numbers of a block's transformed input: with a panel's products it stays in the second-level cache.
@@ -205,7 +205,7 @@ impl Forward {
                     count: self.terms.len(),
                     b: &u[p * self.u_step()..],
                     b_step: self.width,
-                    out: m,
+                    out: Cell::from(&mut *m),
                     out_shift: p * self.m_step(),
                     width: vectors * self.isa.lanes(),
                     accumulate: false,

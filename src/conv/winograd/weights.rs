@@ -16,7 +16,7 @@ use crate::conv::cover::Cover;
 use crate::conv::direct::{Column, columns};
 use crate::conv::tile::{Ahead, Fused, Job, Row, Terms};
 use crate::conv::{Geometry, Kernel, Machine, Pass, Work};
-use crate::parallel::Team;
+use crate::parallel::{Cell, Team};
 use crate::simd::Isa;
 
 // Numbers of the transformed inputs and gradients of a round: some blocks for each thread, and what a cache holds.
@@ -162,7 +162,7 @@ impl Weights {
                     count: self.tiling.len(block),
                     b: &z[p * z_step + n * self.unit * self.width..],
                     b_step: self.width,
-                    out: sums,
+                    out: Cell::from(&mut *sums),
                     out_shift: 0,
                     width: vectors * self.isa.lanes(),
                     accumulate: goes_on || i > 0,

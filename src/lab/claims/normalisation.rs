@@ -162,8 +162,7 @@ fn run(bench: &mut Bench<'_>) -> Result<Evidence> {
     let histograms = runs.first().map(|r| r.values.each_ref().map(|v| histogram(v))).unwrap_or_default();
     let picture = picture(&histograms, (&sorted, &losses), [&useless, &accuracy])?;
     let distributions = HISTOGRAMS.iter().zip(&histograms);
-    let drawn =
-        distributions.map(|(name, h)| Curve { name: format!("distribution, {name}"), points: h.points.clone() });
+    let drawn = distributions.map(|(name, h)| Curve { name: format!("distribution, {name}"), points: h.points.clone() });
     let curves = drawn.chain(sorted).chain(losses).collect();
     Ok(Evidence { samples: [offset, useless, accuracy].concat(), findings, facts: Vec::new(), curves, picture })
 }
@@ -260,8 +259,9 @@ fn picture(
     let distribution = |i: usize| {
         let h = &histograms[i];
         let most = h.points.iter().map(|p| p.1).fold(0.0, f64::max);
-        let zero =
-            Series::new("0", vec![(0.0, 0.0), (0.0, most)]).colour(6).line(crate::visual::Line::Dotted).without_last();
+        // Many points have no markers.
+        let line = (0..=50).map(|k| (0.0, most * f64::from(k) / 50.0)).collect();
+        let zero = Series::new("0", line).colour(6).line(crate::visual::Line::Dotted).without_last();
         let name = format!("{:.0} % above 0", 100.0 * h.positive);
         let drawn = Series::new(name, h.points.clone()).colour([0, 3, 1][i]).without_last();
         Item::Chart(LineChart {

@@ -111,8 +111,10 @@ fn one(bench: &mut Bench<'_>, graphs: &[Graph; 2], seed: u64) -> Result<Run> {
         run.train[n] = bench.accuracy(&trained.model, &few as &dyn Dataset)?;
         run.test[n] = bench.test(&trained.model)?;
         let epochs = &trained.history.epochs;
-        run.curves[n] =
-            [epochs.iter().map(|e| e.loss).collect(), epochs.iter().map(|e| e.val_loss.unwrap_or(f64::NAN)).collect()];
+        run.curves[n] = [
+            epochs.iter().map(|e| e.loss).collect(),
+            epochs.iter().map(|e| e.val_loss.unwrap_or(f64::NAN)).collect(),
+        ];
     }
     Ok(run)
 }

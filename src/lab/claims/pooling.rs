@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::bench::Bench;
 use super::nets::{Down, cnn, weights};
 use super::report::dots;
-use super::verdict::{Finding, Rule};
+use super::verdict::{Finding, Rule, number};
 use super::{Claim, Estimate, Evidence, Sample};
 use crate::error::Result;
 use crate::graph::Graph;
@@ -24,7 +24,7 @@ pub(super) const CLAIM: Claim = Claim {
     caveat: "Most of the parameters that are saved are those of the dense layer behind the last map. A global average \
              instead of it would save them too.",
     seeds: 5,
-    updates: 400,
+    updates: 1000,
     run,
 };
 
@@ -72,8 +72,7 @@ fn run(bench: &mut Bench<'_>) -> Result<Evidence> {
     let plot = |title: &str, x: AxisStyle, rows: [&Sample; 2]| {
         dots(title, x, rows.iter().enumerate().map(|(i, s)| s.row(ARMS[i].name(), i)).collect(), 500.0)
     };
-    let cost =
-        |i: usize| plot(SIZES[i], AxisStyle::new(SIZES[i]).scale(Scale::Log), [&sizes[2 * i], &sizes[2 * i + 1]]);
+    let cost = |i: usize| plot(SIZES[i], AxisStyle::new(SIZES[i]).scale(Scale::Log), [&sizes[2 * i], &sizes[2 * i + 1]]);
     let axis = AxisStyle::new("accuracy on test images, each dot a seed").unit(Unit::Percent);
     let items = vec![plot("accuracy", axis, [&accuracy[0], &accuracy[1]]), cost(0), cost(1), cost(2)];
     let sheet = Sheet {
@@ -119,7 +118,8 @@ fn drawn(maps: &[Tensor]) -> Result<Vec<Section>> {
 fn findings(costs: [[f64; 3]; 2], accuracy: &[Sample; 2]) -> Vec<Finding> {
     let [with, without] = costs;
     let saved = |i: usize| {
-        let because = format!("{} against {}: {:.1} times less", with[i], without[i], without[i] / with[i]);
+        let [a, b] = [with[i], without[i]].map(|v| number(v, Unit::Plain));
+        let because = format!("{a} against {b}: {:.1} times less", without[i] / with[i]);
         Finding::exact(format!("it saves {}", SIZES[i]), with[i] < without[i], because)
     };
     let mut all: Vec<Finding> = (0..3).map(saved).collect();

@@ -134,11 +134,21 @@ pub(super) fn interval(e: &Estimate, unit: Unit) -> String {
     }
 }
 
+fn thousands(v: f64) -> String {
+    let digits = format!("{:.0}", v.abs());
+    let first = digits.len() % 3;
+    let mut groups: Vec<&str> = if first > 0 { vec![&digits[..first]] } else { Vec::new() };
+    groups.extend((first..digits.len()).step_by(3).map(|i| &digits[i..i + 3]));
+    format!("{}{}", if v < 0.0 { "\u{2212}" } else { "" }, groups.join(","))
+}
+
 /// A number for reading: a percentage with two decimals, or three digits that count.
 pub(super) fn number(v: f64, unit: Unit) -> String {
     match unit {
         // No minus before a zero.
         Unit::Percent => format!("{:.2} %", 100.0 * v).replace("-0.00", "0.00").replace('-', "\u{2212}"),
+        // Counts to the last digit.
+        _ if v.abs() >= 1e4 && v == v.round() => thousands(v),
         _ => short(v),
     }
 }
@@ -208,6 +218,7 @@ mod tests {
         assert_eq!(number(-0.012_34, Unit::Percent), "−1.23 %");
         assert_eq!(number(-0.000_001, Unit::Percent), "0.00 %");
         assert_eq!(interval(&e(&[0.5]), Unit::Percent), "50.00 %");
+        assert_eq!([1e4, 255_690.0, -3_976_448.0].map(|v| number(v, Unit::Plain)), ["10,000", "255,690", "−3,976,448"]);
         assert_eq!(interval(&e(&[1.0, 1.0]), Unit::Plain), "1 (1 to 1)");
     }
 }
