@@ -163,8 +163,7 @@ fn enough(contest: &Contest, by: &str) -> Result<()> {
     if contest.seeds > 1 || by != "loss" {
         return Ok(());
     }
-    Err(Error::argument("by loss, one seed of each cannot be told apart")
-        .with_help("give more --seeds, or leave out --by"))
+    Err(Error::argument("by loss, one seed of each cannot be told apart").with_help("give more --seeds, or leave out --by"))
 }
 
 // The whole plan as a document; the same plan gives the same runs.
@@ -197,16 +196,19 @@ fn same(path: &Path, old: &Value, new: &Value) -> Result<()> {
         }
     };
     let folder = path.display();
-    Err(Error::argument(format!("the comparison in {folder} was made {what}"))
-        .with_help(format!("give another --out, or go on with its own settings: striate compare --resume {folder}")))
+    Err(Error::argument(format!("the comparison in {folder} was made {what}")).with_help(format!(
+        "give another --out, or go on with its own settings: striate compare --resume {folder}"
+    )))
 }
 
 fn asks_for_optimizers(what: &[String]) -> Result<bool> {
     let is = |name: &String| ["optimizers", "optimisers"].contains(&name.to_lowercase().as_str());
     match what {
         [one] if is(one) => Ok(true),
-        [_, ..] if what.iter().any(is) => Err(Error::argument("`optimizers` is compared alone, not beside others")
-            .with_help("choose the network with --model, and the optimisers with --only")),
+        [_, ..] if what.iter().any(is) => {
+            Err(Error::argument("`optimizers` is compared alone, not beside others")
+                .with_help("choose the network with --model, and the optimisers with --only"))
+        }
         [one] => Err(Error::argument(format!("'{one}' alone has nothing to be compared with"))
             .with_help("give two or more, or `optimizers`")),
         _ => Ok(false),
@@ -234,9 +236,7 @@ fn optimizers(args: &CompareArgs) -> Result<Vec<Entrant>> {
 
 fn networks(args: &CompareArgs) -> Result<Vec<Entrant>> {
     if !args.only.is_empty() {
-        return Err(
-            Error::argument("--only chooses among optimisers").with_help("compare `optimizers`, or leave it out")
-        );
+        return Err(Error::argument("--only chooses among optimisers").with_help("compare `optimizers`, or leave it out"));
     }
     let one = |spec: &String| {
         let recipe = recipe(spec, args).map_err(|e| e.within(spec))?;
