@@ -45,6 +45,8 @@ const PROBLEMS: &str = "
     n1 h30 w31 ic16 oc20 k3                         # Winograd: blocks of rows of one image
     n40 h6 w5 ic17 oc50 k3 p3                       # Winograd: blocks of several images, tiles of padding alone
     n12 h4 w4 ic33 oc100 k3 psame                   # Winograd: panels as pieces
+    n3 h9 w11 ic17 oc260 k1                         # packed: groups of pixels, rests everywhere
+    n2 h11 w13 ic60 oc260 k3 s2 p1,0,2,1 v0.5       # packed: blocks of rows, all kernel elements, padding
 ";
 
 struct Numbers {
@@ -303,7 +305,7 @@ fn refusals_and_unknown_names_are_explained() {
     assert!(why("depthwise").contains("not 2, 4, 4"));
     assert!(why("dirct").contains("did you mean 'direct'?"));
     let choice = choose(&g, Pass::Forward, machine, None).unwrap();
-    assert_eq!((choice.algorithm, choice.refusals.len()), ("direct", 4));
+    assert_eq!((choice.algorithm, choice.refusals.len()), ("direct", 5));
     assert!(why("winograd").contains("one group"));
 }
 

@@ -48,7 +48,7 @@ fn every_algorithm_trains() {
                 "lowered" => conv.groups == 1,
                 "winograd" => conv.filters == 17,
                 // They are for some passes alone; `tests/conv.rs` has them.
-                "pointwise" | "narrow" => false,
+                "pointwise" | "narrow" | "packed" => false,
                 _ => true,
             };
             if takes {

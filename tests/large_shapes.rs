@@ -15,6 +15,8 @@ const COMPUTED: &str = "
     n2 h1 w1 ic25088 oc288 k1                       # VGG, the first dense layer; panels in more than one batch
     n8 h1 w1 ic4096 oc1100 k1                       # VGG, the last dense layer
     n1 h14 w14 ic512 oc512 k3 psame
+    n1 h31 w25 ic100 oc1400 k1                      # the gradient to the weights by more than one round of copies
+    n8 h28 w28 ic64 oc256 k1 s2                     # ... and by groups of pixels
     n1 h112 w112 ic32 oc32 k3 s2 psame g32          # MobileNet, depthwise
 ";
 

@@ -52,9 +52,10 @@ fn introduce(job: &Job) {
     let names: Vec<&str> = contest.entrants.iter().map(|e| e.name.as_str()).collect();
     say!("{}: {}", job.title, names.join(", "));
     let parts = &job.parts;
-    let held = parts.validation.as_ref().map_or(String::new(), |v| {
-        format!(", {} to choose learning rates by", thousands(v.len()))
-    });
+    let held = parts
+        .validation
+        .as_ref()
+        .map_or(String::new(), |v| format!(", {} to choose learning rates by", thousands(v.len())));
     let (train, test) = (thousands(parts.train.len()), thousands(parts.test.len()));
     say!("{}: {train} images to train{held}, {test} to test", parts.train.name());
     let budgets: Vec<(u64, u64)> = (0..names.len()).map(|i| contest.budget(i, parts.train.len())).collect();
@@ -175,7 +176,8 @@ fn found(choice: &Choice) -> String {
 
 fn result(outcomes: &[&Outcome]) -> String {
     let row = Row::new("", None, outcomes);
-    let diverged = if row.diverged > 0 { format!(", {} of {} diverged", row.diverged, row.runs) } else { String::new() };
+    let diverged =
+        if row.diverged > 0 { format!(", {} of {} diverged", row.diverged, row.runs) } else { String::new() };
     match row.accuracy {
         Some(Mean { mean, .. }) => format!("test accuracy {mean:.4}{diverged}"),
         None => "diverged".into(),
@@ -242,7 +244,9 @@ fn tell(args: &CompareArgs, folder: Option<&RunFolder>, report: &Report) {
     say!("\n{}", text(report));
     let Some(folder) = folder else { return };
     say!("\nAll of it is in {}:", folder.path().display());
-    let is_there = |files: &&(&str, &str)| folder.file(files.0.split([',', '.', '/']).next().unwrap_or_default()).with_extension("svg").exists();
+    let is_there = |files: &&(&str, &str)| {
+        folder.file(files.0.split([',', '.', '/']).next().unwrap_or_default()).with_extension("svg").exists()
+    };
     let pictures = FILES[2..4].iter().chain([&RATES]).filter(is_there);
     let rest = FILES[4..].iter().filter(|_| folder.file(folder::PLAN).exists());
     FILES[..2].iter().chain(pictures).chain(rest).for_each(|(files, what)| say!("  {files:<28} {what}"));

@@ -53,7 +53,8 @@ pub fn check_picture(path: &Path) -> Result<()> {
     if matches!(ending.as_deref(), Some("svg" | "png")) {
         return Ok(());
     }
-    Err(Error::argument(format!("{} names no kind of picture", path.display())).with_help("end the name in .svg or .png"))
+    Err(Error::argument(format!("{} names no kind of picture", path.display()))
+        .with_help("end the name in .svg or .png"))
 }
 
 /// The class that a text names, by its number or by its label.

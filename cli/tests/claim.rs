@@ -21,7 +21,8 @@ fn e33_a_claim_prints_numbers_a_rule_and_a_verdict_and_draws() {
     let folder = Folder::new();
     let args = ["claim", "pooling", "--quick", "--updates", "2", "--seeds", "3"];
     let said = folder.ok(&[&args[..], &["--draw", "pooling.png"]].concat());
-    for wanted in ["The notes say: ", "95 % interval", "Verdict: ", "it saves parameters: HOLDS", "Drawn: pooling.png"] {
+    for wanted in ["The notes say: ", "95 % interval", "Verdict: ", "it saves parameters: HOLDS", "Drawn: pooling.png"]
+    {
         assert!(said.contains(wanted), "{wanted} in {said}");
     }
     assert_eq!(&std::fs::read(folder.file("pooling.png")).unwrap()[1..4], b"PNG");

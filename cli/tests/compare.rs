@@ -8,8 +8,7 @@ use common::{Folder, json};
 
 // Small enough for a test: 5 updates, few images.
 const SMALL: [&str; 8] = ["--updates", "5", "--limit", "300", "--batch-size", "20", "--data", "set"];
-const PICTURES: [&str; 6] =
-    ["results.svg", "results.png", "curves.svg", "curves.png", "rates.svg", "rates.png"];
+const PICTURES: [&str; 6] = ["results.svg", "results.png", "curves.svg", "curves.png", "rates.svg", "rates.png"];
 
 /// Four IDX files: 300 images to train, 60 to test, each of ten classes with a bar of its own.
 fn set(folder: &Folder) {
@@ -76,13 +75,16 @@ fn optimisers_are_compared_and_the_answer_is_kept_e17_e18() {
     assert_eq!(json(&again)["pairs"], report["pairs"]);
 
     // The same settings on the same folder print the same; more seeds make only these; other settings are refused.
-    assert_eq!(folder.ok(&small(&what, &["--out", "one", "--quiet"])), folder.ok(&["compare", "--resume", "two", "--quiet"]));
+    assert_eq!(
+        folder.ok(&small(&what, &["--out", "one", "--quiet"])),
+        folder.ok(&["compare", "--resume", "two", "--quiet"])
+    );
     folder.ok(&["compare", "--resume", "two", "--seeds", "4", "--quiet"]);
     let more = finished(&folder, "two");
     assert!(more.len() == 24 && runs.iter().all(|(id, bytes)| more[id] == *bytes));
     let (code, message) = folder.fails(&small(&what, &["--out", "one", "--seed", "9"]));
     assert!(code == 2 && message.contains("first_seed") && message.contains("--resume one"), "{message}");
-    let (code, message) = folder.fails(&small(&what, &["--out", "one", "--limit", "200"]));
+    let (code, message) = folder.fails(&small(&what, &["--out", "one", "--validate", "0.2"]));
     assert!(code == 2 && message.contains("one was made"), "{message}");
 }
 
@@ -94,7 +96,10 @@ fn settings_behind_a_name_and_files_are_compared() {
     let what = ["net.toml", "keras-mnist,batch_size=10,optimizer=sgd,learning_rate=1e30", "keras-mnist,batch_size=10"];
     let args = [&["compare"], &what[..], &["--data", "set", "--updates", "3", "--seeds", "2", "--out", "out"]].concat();
     let text = folder.ok(&args);
-    assert!(text.contains("They are not trained equally long:") && text.contains("net.toml: 3 updates, on 300 images"), "{text}");
+    assert!(
+        text.contains("They are not trained equally long:") && text.contains("net.toml: 3 updates, on 300 images"),
+        "{text}"
+    );
     // A run whose numbers go bad is a result.
     assert!(text.contains("learning_rate=1e30 (2 of 2 diverged)"), "{text}");
     assert!(text.contains("diverged in 2 of 2 runs: it is not ranked"), "{text}");
@@ -187,12 +192,8 @@ fn ctrl_c_keeps_what_is_finished() {
     set(&folder);
     let what = ["optimizers", "--only", "adam,sgd", "--untuned", "--seeds", "40"];
     folder.ok(&small(&what, &["--out", "calm", "--quiet"]));
-    let mut child = folder
-        .command(&small(&what, &["--out", "wild"]))
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        folder.command(&small(&what, &["--out", "wild"])).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let some = || std::fs::read_dir(folder.file("wild/finished")).is_ok_and(|files| files.count() > 2);
     while !some() {
         std::thread::sleep(std::time::Duration::from_millis(2));

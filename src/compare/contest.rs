@@ -148,11 +148,12 @@ impl Contest {
 
     /// The run that comes next; `None` when all are finished.
     pub fn next(&self, done: &Outcomes) -> Option<Run> {
-        (0..self.entrants.len()).find_map(|entrant| match self.search(entrant, done) {
-            Search::Missing(run) => Some(run),
-            Search::Found(_) => None,
-        })
-        .or_else(|| (0..self.entrants.len()).find_map(|entrant| self.next_final(entrant, done)))
+        (0..self.entrants.len())
+            .find_map(|entrant| match self.search(entrant, done) {
+                Search::Missing(run) => Some(run),
+                Search::Found(_) => None,
+            })
+            .or_else(|| (0..self.entrants.len()).find_map(|entrant| self.next_final(entrant, done)))
     }
 
     /// The learning rate of an entrant, once its search is finished.
@@ -361,8 +362,7 @@ mod tests {
         let loss = |run: &Run| Some((f64::from(run.rate) - 0.25).abs() + run.seed as f64 * 1e-9);
         let (runs, done) = play(&contest, loss);
         for cut in 0..runs.len() {
-            let kept: Outcomes =
-                runs[..cut].iter().map(|r| (contest.id(r), done[&contest.id(r)].clone())).collect();
+            let kept: Outcomes = runs[..cut].iter().map(|r| (contest.id(r), done[&contest.id(r)].clone())).collect();
             assert_eq!(contest.next(&kept), Some(runs[cut]));
         }
         let copy = Contest::from_document(&contest.to_document().unwrap()).unwrap();

@@ -114,9 +114,10 @@ pub fn rates_tried(report: &Report, title: &str) -> Result<Picture> {
     let panels: Vec<Multiple> = report.rows.iter().enumerate().filter(|(_, row)| searched(row)).map(search).collect();
     let page = Multiples {
         title: title.into(),
-        subtitle: "Validation loss by learning rate; band: all search seeds; ringed: the rate that was taken; grey: the \
+        subtitle:
+            "Validation loss by learning rate; band: all search seeds; ringed: the rate that was taken; grey: the \
                    others"
-            .into(),
+                .into(),
         x: AxisStyle::new("Learning rate").scale(Scale::Log),
         y: AxisStyle::new("Validation loss").scale(Scale::Log),
         panels,
@@ -181,7 +182,10 @@ mod tests {
         let circles = picture.scene().shapes().iter().filter(|s| matches!(s, Shape::Circle(_, _, Paint::Tint(_), _)));
         assert_eq!(circles.count(), 5);
         let words = words(&picture);
-        assert!(words.iter().any(|w| w == "96.00 %") && words.iter().any(|w| w == "55.00 %; 1 of 3 diverged"), "{words:?}");
+        assert!(
+            words.iter().any(|w| w == "96.00 %") && words.iter().any(|w| w == "55.00 %; 1 of 3 diverged"),
+            "{words:?}"
+        );
     }
 
     #[test]

@@ -130,7 +130,7 @@ impl Row {
             right: Vec::new(),
         };
         (row.accuracy, row.loss) = (Mean::of(&row.accuracies), Mean::of(&row.losses));
-        if let ([single], Some(accuracy)) = (measured.as_slice(), &mut row.accuracy) {
+        if let ([single], [_], Some(accuracy)) = (measured.as_slice(), outcomes, &mut row.accuracy) {
             let right = &single.right.0;
             accuracy.interval = Some(wilson(right.iter().filter(|r| **r).count(), right.len()));
             row.right.clone_from(right);

@@ -221,8 +221,7 @@ mod tests {
     const DRUGS: [[f64; 10]; 2] =
         [[1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4], [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]];
     // Darwin's maize: crossed minus self-fertilised heights, in eighths of an inch (Fisher 1935, section 17).
-    const MAIZE: [f64; 15] =
-        [49.0, -67.0, 8.0, 16.0, 6.0, 23.0, 28.0, 41.0, 14.0, 29.0, 56.0, 24.0, 75.0, 60.0, -48.0];
+    const MAIZE: [f64; 15] = [49.0, -67.0, 8.0, 16.0, 6.0, 23.0, 28.0, 41.0, 14.0, 29.0, 56.0, 24.0, 75.0, 60.0, -48.0];
 
     #[test]
     fn paired_t_is_that_of_student_e18() {

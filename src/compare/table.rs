@@ -56,9 +56,8 @@ impl Report {
 
     fn cells(&self) -> (Cells, Vec<Cells>) {
         let trained = self.rows.iter().any(|row| row.updates.is_some());
-        let mut head: Cells = ["", "", "rate", "test accuracy", "test loss", "as it ran", "evaluated", "p"]
-            .map(String::from)
-            .to_vec();
+        let mut head: Cells =
+            ["", "", "rate", "test accuracy", "test loss", "as it ran", "evaluated", "p"].map(String::from).to_vec();
         let mut rows: Vec<Cells> = (0..self.rows.len()).map(|i| self.row(i)).collect();
         if !trained {
             // Finished models have neither a rate nor a training.
@@ -102,7 +101,9 @@ impl Report {
             lines.push("evaluated: training accuracy with the final weights.".into());
         }
         if seeds > 1 {
-            lines.push("All runs are tested on the same samples: the intervals do not say what others would give.".into());
+            lines.push(
+                "All runs are tested on the same samples: the intervals do not say what others would give.".into(),
+            );
         }
         if let Some(pair) = self.pairs.first() {
             let (test, n) = match pair.test {

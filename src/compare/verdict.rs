@@ -79,8 +79,7 @@ impl Report {
     fn doubt(&self) -> Option<String> {
         let seeds = self.seeds();
         let by_t = |pair: &&Pair| matches!(pair.test, Test::PairedT { .. });
-        let against: Vec<&Pair> =
-            (1..self.rows.len()).filter_map(|i| self.against_best(i)).filter(by_t).collect();
+        let against: Vec<&Pair> = (1..self.rows.len()).filter_map(|i| self.against_best(i)).filter(by_t).collect();
         let least = 2.0 / 2.0_f64.powi(seeds.min(60) as i32);
         if against.is_empty() {
             return None;
@@ -95,12 +94,13 @@ impl Report {
             Test::PairedT { sign_flip_p, .. } => (pair.p < super::ALPHA) != (sign_flip_p < super::ALPHA),
             Test::McNemar(_) => false,
         };
-        let names: Vec<String> =
-            against.iter().filter(|p| apart(p)).map(|p| self.rows[p.b].name.clone()).collect();
+        let names: Vec<String> = against.iter().filter(|p| apart(p)).map(|p| self.rows[p.b].name.clone()).collect();
         Some(match names.is_empty() {
-            true => "Fisher's sign-flip test, which assumes no normal distribution, agrees at 5 % for each one against \
+            true => {
+                "Fisher's sign-flip test, which assumes no normal distribution, agrees at 5 % for each one against \
                      the best (both without correction)."
-                .into(),
+                    .into()
+            }
             false => format!(
                 "Take {} with care: without correction the t test and Fisher's sign-flip test disagree there at 5 %.",
                 list(&names)
@@ -168,7 +168,9 @@ mod tests {
     #[test]
     fn a_clear_winner_is_named_with_its_lead() {
         let lines = verdict(vec![row("sgd", &around(0.90, 0.001)), row("adam", &around(0.95, 0.0015))]);
-        assert!(lines[0].starts_with("adam is the best: its test accuracy of 0.9500 is higher than the other (p < 0.001)"));
+        assert!(
+            lines[0].starts_with("adam is the best: its test accuracy of 0.9500 is higher than the other (p < 0.001)")
+        );
         assert!(lines[0].contains("it leads sgd by 5.000 percentage points (95 % interval 4.9"), "{lines:?}");
         assert!(lines[1].contains("sign-flip test") && lines[1].contains("agrees"), "{lines:?}");
     }
@@ -179,13 +181,17 @@ mod tests {
         let lines = verdict(vec![row("a", &around(0.95, 0.001)), row("b", &noisy), row("c", &around(0.8, 0.001))]);
         let first = &lines[0];
         assert!(first.starts_with("No single best: b has the highest test accuracy, 0.9509, but cannot be told apart"));
-        assert!(first.contains("from a (p = ") && first.contains("with 7 seeds. It is higher than c (p < 0.001)."), "{first}");
+        assert!(
+            first.contains("from a (p = ") && first.contains("with 7 seeds. It is higher than c (p < 0.001)."),
+            "{first}"
+        );
     }
 
     #[test]
     fn few_seeds_divergence_and_edges_are_told() {
         let mut edge = row("a", &some(&[0.9, 0.91]));
-        edge.choice = Some(Choice { rate: 0.1, tried: vec![Tried { rate: 0.1, losses: vec![] }], edge: Some(Edge::Highest) });
+        edge.choice =
+            Some(Choice { rate: 0.1, tried: vec![Tried { rate: 0.1, losses: vec![] }], edge: Some(Edge::Highest) });
         let lines = verdict(vec![edge, row("b", &some(&[0.8, 0.82])), row("c", &[None, Some(0.99)])]);
         let all = lines.join("\n");
         assert!(all.contains("2 seeds are too few"), "{all}");

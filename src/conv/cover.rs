@@ -13,9 +13,9 @@ pub(super) struct Cover {
 }
 
 impl Cover {
-    /// The cover that wastes the least, by tiles of one or two vectors.
-    pub fn new(vectors: usize, rows: &[Row], isa: Isa) -> Self {
-        let kinds = if vectors == 2 { [Kind::Double, Kind::DoubleLow] } else { [Kind::Single, Kind::SingleLow] };
+    /// The cover that wastes the least, by tiles of a kind and low ones of as many vectors.
+    pub fn new(kind: Kind, rows: &[Row], isa: Isa) -> Self {
+        let kinds = [kind, kind.low()];
         let [high, low] = kinds.map(|kind| kind.height(isa));
         let cost = |tall: &usize| tall * high + rows.len().saturating_sub(tall * high).next_multiple_of(low);
         let tall = (0..=rows.len().div_ceil(high)).rev().min_by_key(cost).unwrap_or(0);

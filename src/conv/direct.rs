@@ -18,9 +18,10 @@
 //! A direct convolution with register blocks over pixels and channels is described by Georganas et al., "Anatomy of
 //! high-performance deep learning convolutions on SIMD architectures", SC'18, doi:10.1109/SC.2018.00069.
 
+use super::cover::Cover;
 use super::gradient::Gradient;
 use super::sweep::{Piece, Setup, Sweep};
-use super::tile::{Ahead, Job, Kind};
+use super::tile::{Ahead, Job, Kind, Row};
 use super::{Finish, Geometry, Kernel, Machine, Pass, Work};
 use crate::parallel::{Cell, Team};
 use crate::simd::Isa;
@@ -75,6 +76,8 @@ pub(super) struct Swept {
     threads: usize,
     sweep: Sweep,
     pieces: Vec<Piece>,
+    // Where pixels read and write, for each block, phase, and one or two vectors of columns.
+    covers: Vec<Vec<[Cover; 2]>>,
     cuts: Vec<usize>,
     columns: Vec<Column>,
     isa: Isa,
@@ -117,6 +120,9 @@ impl Swept {
         let (pieces, cuts) = (sweep.pieces(), sweep.cuts());
         let pixels = pieces.iter().map(|piece| sweep.pixel(*piece)).chain([pixels]).collect();
         let channels = columns.iter().map(|column| column.to).chain(columns.last().map(|c| c.to + c.width)).collect();
+        let kinds = if wide { [Kind::Wide; 2] } else { [Kind::Single, Kind::Double] };
+        let cover = |rows: &Vec<Row>| kinds.map(|kind| Cover::new(kind, rows, isa));
+        let covers = sweep.blocks.iter().map(|block| block.tables.iter().map(cover).collect()).collect();
         let (g, threads) = (*g, machine.threads);
         let batch = (PACKED / (terms * stride).max(1)).clamp(1, columns.len());
         Ok(Self {
@@ -125,6 +131,7 @@ impl Swept {
             threads,
             sweep,
             pieces,
+            covers,
             cuts,
             columns,
             isa,
@@ -193,30 +200,35 @@ impl Swept {
 
     // The outputs of a piece for the columns of a panel.
     fn piece(&self, piece: Piece, column: &Column, panel: &[f32], source: &[f32], mut to: To<'_>) {
-        let (block, tile) = (&self.sweep.blocks[piece.block], column.kind.function(self.isa));
         let width = self.columns_of(column);
         let mut panel = &panel[..self.terms * width];
-        for (phase, rows) in self.sweep.phases.iter().zip(&block.tables) {
+        for (phase, covers) in self.sweep.phases.iter().zip(&self.covers[piece.block]) {
             let (b, rest) = panel.split_at(phase.terms.len() * width);
             panel = rest;
-            tile(&mut Job {
-                a: source,
-                a_shift: column.from,
-                rows,
-                live: rows.len() / self.sweep.images * piece.images,
-                terms: &phase.terms,
-                count: phase.terms.len(),
-                b,
-                b_step: width,
-                out: to.out.again(),
-                out_shift: to.shift,
-                width: column.width,
-                accumulate: false,
-                bias: to.finish.bias,
-                residual: to.finish.residual,
-                fused: to.finish.fused,
-                ahead: Ahead::default(),
-            });
+            let parts = &covers[column.kind.vectors() - 1].parts;
+            let mut live = parts.iter().map(|(_, rows)| rows.len()).sum::<usize>() / self.sweep.images * piece.images;
+            for (tile, rows) in parts {
+                let part = live.min(rows.len());
+                live -= part;
+                tile(&mut Job {
+                    a: source,
+                    a_shift: column.from,
+                    rows,
+                    live: part,
+                    terms: &phase.terms,
+                    count: phase.terms.len(),
+                    b,
+                    b_step: width,
+                    out: to.out.again(),
+                    out_shift: to.shift,
+                    width: column.width,
+                    accumulate: false,
+                    bias: to.finish.bias,
+                    residual: to.finish.residual,
+                    fused: to.finish.fused,
+                    ahead: Ahead::default(),
+                });
+            }
         }
     }
 
@@ -224,22 +236,27 @@ impl Swept {
     fn by_pieces(&self, team: Team, src: &[f32], packed: Packed<'_>, finish: Finish<'_>, work: Scratch<'_>) {
         let Scratch { out, strips } = work;
         team.cuts_with((out, &self.cuts), (strips, self.sweep.strip_len()), |i, out, strip| {
-            let (piece, finish) = (self.pieces[i], finish.part(self.cuts[i], out.len()));
+            let (piece, (finish, later)) = (self.pieces[i], finish.part(self.cuts[i], out.len()).apart());
             let source = self.sweep.source(piece, src, strip);
             for (j, column) in packed.columns.iter().enumerate() {
                 let finish = self.finish_of(packed.first + j, finish);
                 let to = To { out: Cell::from(&mut *out), shift: column.to, finish };
                 self.piece(piece, column, packed.panel(j, self.terms * self.stride), source, to);
             }
+            if packed.first + packed.columns.len() == self.columns.len() {
+                later.run(self.isa, out);
+            }
         });
     }
 
     // Panels as pieces.
     fn by_panels(&self, team: Team, src: &[f32], packed: Packed<'_>, finish: Finish<'_>, work: Scratch<'_>) {
-        let (Scratch { out, strips }, len, count) = (work, self.sweep.strip_len(), self.pieces.len());
+        let (Scratch { out, strips }, len) = (work, self.sweep.strip_len());
         // The source is the same for all batches of panels.
         if packed.first == 0 && !self.sweep.in_place() {
-            team.chunks(&mut strips[..count * len], len, |i, strip| self.sweep.fill_strip(self.pieces[i], src, strip));
+            for (piece, strip) in self.pieces.iter().zip(strips.chunks_exact_mut(len)) {
+                self.sweep.fill_strip_by_rows(team, *piece, src, strip);
+            }
         }
         let (strips, output) = (&*strips, self.output());
         let channels = &self.channels[packed.first..=packed.first + packed.columns.len()];

@@ -7,11 +7,11 @@
 //!         └ tile      the inner loop, in registers; the instance was chosen by `choose`
 //! ```
 //!
-//! The algorithms, the preferred first, each in a file of its own: winograd (3x3, a quarter of the products), depthwise (a channel meets its own filter), pointwise (1x1: a
-//! matrix product, as of a dense layer), narrow
-//! (a gradient to few input channels), direct
-//! (register tiles on a padded strip), lowered (im2col and a matrix product) and the reference (plain loops), which is
-//! last and takes everything. Each may refuse a pass with a reason, which the plan's report keeps.
+//! The algorithms, the preferred first, each in a file of its own: winograd (3x3, a quarter of the products), depthwise (a
+//! channel meets its own filter), pointwise (1x1: a matrix product, as of a dense layer), narrow (a gradient to few input
+//! channels), packed (a gradient to many weights, from copies in the order of the tile), direct (register tiles on a padded
+//! strip), lowered (im2col and a matrix product) and the reference (plain loops), which is last and takes everything. Each
+//! may refuse a pass with a reason, which the plan's report keeps.
 //!
 //! # Algorithms
 //!
@@ -21,6 +21,7 @@
 //! | `depthwise` | groups = ic = oc | the same | the same |
 //! | `pointwise` | 1x1, stride 1, one group | the same | |
 //! | `narrow` | | up to 8 input channels | |
+//! | `packed` | | | 256 filters or more, one group |
 //! | `direct` | all | all | all |
 //! | `lowered` | one group | one group | one group |
 //! | `reference` | all | all | all |
@@ -32,11 +33,13 @@ mod columns;
 mod cover;
 mod depthwise;
 mod direct;
+mod finish;
 mod geometry;
 mod gradient;
 pub mod lowered;
 pub mod math;
 mod narrow;
+mod packed;
 mod pointwise;
 mod problem;
 pub mod reference;
@@ -177,18 +180,19 @@ pub trait Kernel: Send + Sync {
 type Accept = fn(&Geometry, Pass, Machine) -> Result<Box<dyn Kernel>, String>;
 
 /// The algorithms, the preferred first; adding one is adding a line.
-const ALGORITHMS: [(&str, Accept); 7] = [
+const ALGORITHMS: [(&str, Accept); 8] = [
     ("winograd", winograd::accept),
     ("depthwise", depthwise::accept),
     ("pointwise", pointwise::accept),
     ("narrow", narrow::accept),
+    ("packed", packed::accept),
     ("direct", direct::accept),
     ("lowered", lowered::accept),
     ("reference", reference::accept),
 ];
 
 /// The names of the algorithms, the preferred first.
-pub fn algorithms() -> [&'static str; 7] {
+pub fn algorithms() -> [&'static str; 8] {
     ALGORITHMS.map(|(name, _)| name)
 }
 

@@ -11,16 +11,17 @@
 
 use super::cover::Cover;
 use super::direct::{Column, columns};
-use super::tile::{Ahead, Job, Row, Terms};
+use super::tile::{Ahead, Job, Kind, Row, Terms};
 use super::{Finish, Geometry, Kernel, Machine, Pass, Work};
 use crate::parallel::{Cell, Team};
+use crate::simd::Isa;
 
 // Numbers of a block of pixels, which stay in the second-level cache while all panels go over it.
 const BLOCK: usize = 64 << 10;
 // Rows of the tallest register tile, the unit of blocks.
 const TILE: usize = 14;
 // Pixels of a block at most, where blocks are pieces; and where panels are, for which few blocks are best.
-const ROWS: usize = 8 * TILE;
+const ROWS: [usize; 2] = [8 * TILE, 32 * TILE];
 const TALL: usize = 16 * TILE;
 // Pieces at least, where there is work for them.
 const PIECES: usize = 16;
@@ -37,7 +38,7 @@ pub(super) fn accept(g: &Geometry, pass: Pass, machine: Machine) -> Result<Box<d
         return Err("it needs kernels of 1x1, stride 1, no padding and one group".into());
     }
     if pass == Pass::BackwardWeights {
-        return Err("its weights' gradient is that of the direct algorithm".into());
+        return Err("its weights' gradient is that of the packed or the direct algorithm".into());
     }
     Ok(Box::new(Pointwise::new(g, pass, machine)?))
 }
@@ -45,6 +46,7 @@ pub(super) fn accept(g: &Geometry, pass: Pass, machine: Machine) -> Result<Box<d
 /// See the head of this file.
 struct Pointwise {
     pass: Pass,
+    isa: Isa,
     /// Channels of the source and of the output.
     source: usize,
     output: usize,
@@ -76,18 +78,21 @@ impl Pointwise {
         let rows = if spread {
             tiles(BLOCK * 4 / source).min(TALL).min(pixels)
         } else {
-            tiles(BLOCK / source).min(ROWS).min(pixels.div_ceil(useful).next_multiple_of(TILE)).min(pixels)
+            // Long blocks where channels are few: each panel is then a long run through memory.
+            let most = tiles(2 * BLOCK / output).clamp(ROWS[0], ROWS[1]);
+            tiles(BLOCK / source).min(most).min(pixels.div_ceil(useful).next_multiple_of(TILE)).min(pixels)
         };
         let place = |at: usize| u32::try_from(at).map_err(|_| "a block has more than 2^32 numbers".to_string());
         let row = |p: usize| Ok(Row { a: place(p * source)?, out: place(p * output)? });
         let all = (0..rows).map(row).collect::<Result<Vec<_>, String>>()?;
         let last = (pixels - 1) % rows + 1;
-        let covers = [rows, last].map(|rows| [1, 2].map(|vectors| Cover::new(vectors, &all[..rows], isa)));
+        let covers =
+            [rows, last].map(|rows| [Kind::Single, Kind::Double].map(|kind| Cover::new(kind, &all[..rows], isa)));
         let terms = Terms::new((0..place(source)?).collect());
         let batch = (PACKED / (source * width)).clamp(1, columns.len());
         let blocks = (0..pixels).step_by(rows).chain([pixels]).collect();
         let cuts = [blocks, columns.iter().map(|column| column.to).chain([output]).collect()];
-        Ok(Self { pass, source, output, pixels, columns, width, rows, spread, cuts, covers, terms, batch })
+        Ok(Self { pass, isa, source, output, pixels, columns, width, rows, spread, cuts, covers, terms, batch })
     }
 
     fn panel_len(&self) -> usize {
@@ -145,7 +150,7 @@ impl Pointwise {
     fn by_blocks(&self, team: Team, x: &[f32], packed: Packed<'_>, finish: Finish<'_>, y: &mut [f32]) {
         let len = self.rows * self.output;
         team.chunks(&mut y[..self.pixels * self.output], len, |i, y| {
-            let finish = finish.part(i * len, y.len());
+            let (finish, later) = finish.part(i * len, y.len()).apart();
             for (j, (column, b)) in packed.columns.iter().zip(packed.panels.chunks(self.panel_len())).enumerate() {
                 let finish = self.finish_of(packed.first + j, finish);
                 // The first panel meets the pixels in memory, a tile ahead; the others in a cache.
@@ -153,6 +158,9 @@ impl Pointwise {
                 let ahead =
                     if j > 0 { Ahead::default() } else { Ahead { numbers: x.get(from..).unwrap_or(&[]), step: TILE } };
                 self.multiply(i, column, [x, b], Out { out: Cell::from(&mut *y), shift: column.to, finish, ahead });
+            }
+            if packed.first + packed.columns.len() == self.columns.len() {
+                later.run(self.isa, y);
             }
         });
     }

@@ -12,8 +12,9 @@
 //! with the padding written out, so that the inner loop meets no border; a source without padding is read in place.
 
 use super::geometry::Axis;
-use super::tile::{Row, Rows, Terms};
+use super::tile::{Row, Terms};
 use super::{Geometry, Pass};
+use crate::parallel::Team;
 
 // Numbers of a strip: it stays in the second-level cache beside a panel of weights.
 const STRIP: usize = 48 << 10;
@@ -23,6 +24,11 @@ const PANEL: usize = 32;
 const TILES: usize = 14;
 // Multiply-adds of a piece: some 20 microseconds.
 const PIECE: u64 = 2 << 20;
+// Multiply-adds of a piece at least, where smaller pieces are shared more evenly.
+const LEAST: u64 = PIECE / 4;
+// Multiply-adds that last as long as the copy of a number, and as the start of a piece.
+const COPY: usize = 16;
+const START: usize = 128 << 10;
 // Pieces that a pass should at least have, so that threads finish together.
 const PIECES: usize = 8;
 
@@ -101,7 +107,7 @@ pub(super) struct Block {
     first: isize,
     height: usize,
     /// Where each pixel reads and writes, for each phase.
-    pub tables: Vec<Rows>,
+    pub tables: Vec<Vec<Row>>,
 }
 
 /// Which images and which block a piece is.
@@ -130,8 +136,9 @@ pub(super) struct Setup {
 
 /// What decides how large pieces are.
 struct Cut {
-    /// Numbers of the strip of an image, and how many a strip may have.
+    /// Numbers of the strip of an image, of the first rows that are in one piece, and how many a strip may have.
     strip: usize,
+    line: usize,
     budget: usize,
     /// Rows of the output between two of the same phase.
     every: usize,
@@ -198,7 +205,9 @@ impl Sweep {
         // The cut does not ask whether the source is read in place, which differs between instruction sets.
         let [height, width] = spans.map(|(start, end)| (end - start) as usize);
         let weights = if setup.height > 1 { g.h.kernel * g.w.kernel * depth * PANEL } else { 0 };
-        let cut = Cut { strip: height * width * src[2], budget: STRIP.max(weights), every, tile: setup.height };
+        let first = hull(lines[0].iter().map(|line| line.span(&(0..1))));
+        let line = ((first.1 - first.0) as usize).min(height) * width * src[2];
+        let cut = Cut { strip: height * width * src[2], line, budget: STRIP.max(weights), every, tile: setup.height };
         let mul_adds = if setup.spread { 0 } else { g.mul_adds() / g.n as u64 };
         let rows = sweep.cut(&cut, mul_adds);
         for h in &lines[0] {
@@ -226,7 +235,24 @@ impl Sweep {
                 self.images *= 2;
             }
         }
-        self.out[0].div_ceil(blocks).next_multiple_of(cut.every).min(self.out[0])
+        let rows = self.out[0].div_ceil(blocks).next_multiple_of(cut.every).min(self.out[0]);
+        if blocks == 1 || cut.tile == 1 { rows } else { self.even(cut, rows, mul_adds) }
+    }
+
+    // At most `most` rows of a block, such that two threads finish together and the last tiles are full.
+    fn even(&self, cut: &Cut, most: usize, mul_adds: u64) -> usize {
+        let (height, width) = (self.out[0], self.out[1]);
+        let least = (LEAST * height as u64).div_ceil(mul_adds.max(1)) as usize;
+        let rows = (1..=most / cut.every).map(|i| i * cut.every).filter(|rows| *rows >= least.min(most));
+        let pixel = mul_adds as usize / (height * width);
+        let row = (cut.strip - cut.line) / (height - 1).max(1);
+        // Multiply-adds of the thread that has more, with those that last as long as a copy.
+        let cost = |rows: &usize| {
+            let copied = cut.line + (rows - 1) * row;
+            let piece = (rows * width).next_multiple_of(cut.tile) * pixel + COPY * copied + START;
+            (self.n * height.div_ceil(*rows)).div_ceil(2) * piece
+        };
+        rows.rev().min_by_key(cost).unwrap_or(most)
     }
 
     fn phase(&self, [h, w]: [&Line; 2], depth: usize) -> Result<Phase, String> {
@@ -255,7 +281,7 @@ impl Sweep {
         Ok(block)
     }
 
-    fn table(&self, block: &Block, phase: &Phase) -> Result<Rows, String> {
+    fn table(&self, block: &Block, phase: &Phase) -> Result<Vec<Row>, String> {
         let [h, w] = &phase.lines;
         let channels = self.src[2];
         let mut rows = Vec::new();
@@ -271,7 +297,7 @@ impl Sweep {
                 }
             }
         }
-        Ok(Rows::new(rows))
+        Ok(rows)
     }
 
     // Where a row of the source starts in the strip; a phase without taps asks for rows that are not there.
@@ -374,23 +400,38 @@ impl Sweep {
         }
     }
 
+    /// As [`Sweep::fill_strip`], with the rows of the strip as pieces of work.
+    pub fn fill_strip_by_rows(&self, team: Team, piece: Piece, src: &[f32], strip: &mut [f32]) {
+        let (image, row) = (self.src.iter().product::<usize>(), self.columns * self.src[2]);
+        let (images, block) = (self.images_of(piece, src), &self.blocks[piece.block]);
+        if block.height * row > 0 {
+            team.chunks(&mut strip[..piece.images * block.height * row], row, |i, to| {
+                let x = &images[i / block.height * image..][..image];
+                self.fill_row(block.first + (i % block.height) as isize, x, to);
+            });
+        }
+    }
+
     fn fill(&self, block: &Block, image: &[f32], strip: &mut [f32]) {
+        for (i, to) in strip.chunks_exact_mut(self.columns * self.src[2]).enumerate() {
+            self.fill_row(block.first + i as isize, image, to);
+        }
+    }
+
+    // A row of an image, or of the padding, with the padding at its ends.
+    fn fill_row(&self, row: isize, image: &[f32], to: &mut [f32]) {
         let [height, width, channels] = self.src;
         let before = (-self.left).clamp(0, self.columns as isize) as usize;
         let skip = self.left.max(0) as usize;
         let inner = width.saturating_sub(skip).min(self.columns - before) * channels;
-        for (i, to) in strip.chunks_exact_mut(self.columns * channels).enumerate() {
-            let row = block.first + i as isize;
-            if row < 0 || row >= height as isize {
-                to.fill(self.pad_value);
-                continue;
-            }
-            let (pad, rest) = to.split_at_mut(before * channels);
-            let (middle, end) = rest.split_at_mut(inner);
-            pad.fill(self.pad_value);
-            middle.copy_from_slice(&image[(row as usize * width + skip) * channels..][..inner]);
-            end.fill(self.pad_value);
+        if row < 0 || row >= height as isize {
+            return to.fill(self.pad_value);
         }
+        let (pad, rest) = to.split_at_mut(before * channels);
+        let (middle, end) = rest.split_at_mut(inner);
+        pad.fill(self.pad_value);
+        middle.copy_from_slice(&image[(row as usize * width + skip) * channels..][..inner]);
+        end.fill(self.pad_value);
     }
 }
 

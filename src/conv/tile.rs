@@ -211,7 +211,7 @@ pub(crate) struct Ahead<'a> {
 
 impl Job<'_> {
     /// Bounds every read and write of a run with tiles of `columns` columns; a wide tile reads `columns` of `a` too.
-    fn check(&self, columns: usize, wide: bool) {
+    fn check(&self, columns: usize, read: usize) {
         let Self { rows, terms, .. } = self;
         assert!(self.live <= rows.len() && self.count <= terms.len() && self.width <= columns);
         if self.live == 0 {
@@ -219,7 +219,6 @@ impl Job<'_> {
         }
         let max = rows.max(self.live);
         if self.count > 0 {
-            let read = if wide { columns } else { 1 };
             assert!(self.a_shift + max.a as usize + terms.max(self.count) as usize + read <= self.a.len());
             assert!((self.count - 1) * self.b_step + columns <= self.b.len());
         }
@@ -251,12 +250,16 @@ pub(crate) enum Kind {
     Wide,
     /// As `Wide`, fewer rows.
     WideLow,
+    /// As `Double`, where the rows of a tile lie side by side in `a`.
+    Packed,
+    /// As `Packed`, fewer rows.
+    PackedLow,
 }
 
 // Rows by instruction set: AVX-512, AVX2, NEON, baseline. Sums, columns and one operand must fit the registers
 // (32, 16, 32, 16): a tile that spills runs at a sixth of the speed.
-const DOUBLE: [usize; 4] = [14, 6, 12, 4];
-const DOUBLE_LOW: [usize; 4] = [9, 5, 9, 3];
+pub(super) const DOUBLE: [usize; 4] = [14, 6, 12, 4];
+pub(super) const DOUBLE_LOW: [usize; 4] = [9, 5, 9, 3];
 const SINGLE: [usize; 4] = [14, 12, 14, 8];
 const SINGLE_LOW: [usize; 4] = [9, 9, 9, 5];
 
@@ -264,8 +267,8 @@ impl Kind {
     /// Rows of the tile.
     pub fn height(self, isa: Isa) -> usize {
         let heights = match self {
-            Self::Double => DOUBLE,
-            Self::DoubleLow => DOUBLE_LOW,
+            Self::Double | Self::Packed => DOUBLE,
+            Self::DoubleLow | Self::PackedLow => DOUBLE_LOW,
             Self::Single | Self::Wide => SINGLE,
             Self::SingleLow | Self::WideLow => SINGLE_LOW,
         };
@@ -279,16 +282,22 @@ impl Kind {
 
     /// Vectors of columns.
     pub fn vectors(self) -> usize {
-        if matches!(self, Self::Double | Self::DoubleLow) { 2 } else { 1 }
+        if matches!(self, Self::Double | Self::DoubleLow | Self::Packed | Self::PackedLow) { 2 } else { 1 }
+    }
+
+    /// The tile of fewer rows with as many vectors.
+    pub fn low(self) -> Self {
+        match self {
+            Self::Double | Self::DoubleLow => Self::DoubleLow,
+            Self::Single | Self::SingleLow => Self::SingleLow,
+            Self::Wide | Self::WideLow => Self::WideLow,
+            Self::Packed | Self::PackedLow => Self::PackedLow,
+        }
     }
 
     /// The low tile with as many vectors, if it wastes less of `rows` rows than this one.
     pub fn fit(self, rows: usize, isa: Isa) -> Self {
-        let low = match self {
-            Self::Double | Self::DoubleLow => Self::DoubleLow,
-            Self::Single | Self::SingleLow => Self::SingleLow,
-            Self::Wide | Self::WideLow => Self::WideLow,
-        };
+        let low = self.low();
         let cost = |kind: Self| rows.next_multiple_of(kind.height(isa));
         if cost(low) < cost(self) { low } else { self }
     }
@@ -302,47 +311,73 @@ impl Kind {
             Self::SingleLow => single_low(isa),
             Self::Wide => wide(isa),
             Self::WideLow => wide_low(isa),
+            Self::Packed => packed(isa),
+            Self::PackedLow => packed_low(isa),
         }
     }
 }
 
 stamp! {
     fn double(job: &mut Job<'_>) = tiles[FMA, LANES;
-        avx512: DOUBLE[0], 2, false; avx2: DOUBLE[1], 2, false; neon: DOUBLE[2], 2, false; baseline: DOUBLE[3], 2, false];
+        avx512: DOUBLE[0], 2, SPLAT; avx2: DOUBLE[1], 2, SPLAT; neon: DOUBLE[2], 2, SPLAT; baseline: DOUBLE[3], 2, SPLAT];
 }
 stamp! {
     fn double_low(job: &mut Job<'_>) = tiles[FMA, LANES;
-        avx512: DOUBLE_LOW[0], 2, false; avx2: DOUBLE_LOW[1], 2, false;
-        neon: DOUBLE_LOW[2], 2, false; baseline: DOUBLE_LOW[3], 2, false];
+        avx512: DOUBLE_LOW[0], 2, SPLAT; avx2: DOUBLE_LOW[1], 2, SPLAT;
+        neon: DOUBLE_LOW[2], 2, SPLAT; baseline: DOUBLE_LOW[3], 2, SPLAT];
 }
 stamp! {
     fn single(job: &mut Job<'_>) = tiles[FMA, LANES;
-        avx512: SINGLE[0], 1, false; avx2: SINGLE[1], 1, false; neon: SINGLE[2], 1, false; baseline: SINGLE[3], 1, false];
+        avx512: SINGLE[0], 1, SPLAT; avx2: SINGLE[1], 1, SPLAT; neon: SINGLE[2], 1, SPLAT; baseline: SINGLE[3], 1, SPLAT];
 }
 stamp! {
     fn single_low(job: &mut Job<'_>) = tiles[FMA, LANES;
-        avx512: SINGLE_LOW[0], 1, false; avx2: SINGLE_LOW[1], 1, false;
-        neon: SINGLE_LOW[2], 1, false; baseline: SINGLE_LOW[3], 1, false];
+        avx512: SINGLE_LOW[0], 1, SPLAT; avx2: SINGLE_LOW[1], 1, SPLAT;
+        neon: SINGLE_LOW[2], 1, SPLAT; baseline: SINGLE_LOW[3], 1, SPLAT];
 }
 stamp! {
     fn wide(job: &mut Job<'_>) = tiles[FMA, LANES;
-        avx512: SINGLE[0], 1, true; avx2: SINGLE[1], 1, true; neon: SINGLE[2], 1, true; baseline: SINGLE[3], 1, true];
+        avx512: SINGLE[0], 1, WIDE; avx2: SINGLE[1], 1, WIDE; neon: SINGLE[2], 1, WIDE; baseline: SINGLE[3], 1, WIDE];
 }
 stamp! {
     fn wide_low(job: &mut Job<'_>) = tiles[FMA, LANES;
-        avx512: SINGLE_LOW[0], 1, true; avx2: SINGLE_LOW[1], 1, true;
-        neon: SINGLE_LOW[2], 1, true; baseline: SINGLE_LOW[3], 1, true];
+        avx512: SINGLE_LOW[0], 1, WIDE; avx2: SINGLE_LOW[1], 1, WIDE;
+        neon: SINGLE_LOW[2], 1, WIDE; baseline: SINGLE_LOW[3], 1, WIDE];
 }
+
+stamp! {
+    fn packed(job: &mut Job<'_>) = tiles[FMA, LANES;
+        avx512: DOUBLE[0], 2, PACKED; avx2: DOUBLE[1], 2, PACKED; neon: DOUBLE[2], 2, PACKED; baseline: DOUBLE[3], 2, PACKED];
+}
+stamp! {
+    fn packed_low(job: &mut Job<'_>) = tiles[FMA, LANES;
+        avx512: DOUBLE_LOW[0], 2, PACKED; avx2: DOUBLE_LOW[1], 2, PACKED;
+        neon: DOUBLE_LOW[2], 2, PACKED; baseline: DOUBLE_LOW[3], 2, PACKED];
+}
+
+// How `a` is read: one number for each row, wherever it lies; a vector; or one number, the rows side by side.
+const SPLAT: u8 = 0;
+const WIDE: u8 = 1;
+const PACKED: u8 = 2;
 
 type Sums<T, const P: usize, const V: usize> = [[T; V]; P];
 
 // The sums are handed on by value and indexed by constants alone, so that they stay in registers between the steps.
 #[inline(always)]
-fn tiles<const FMA: bool, const LANES: usize, const P: usize, const V: usize, const WIDE: bool>(job: &mut Job<'_>)
+fn tiles<const FMA: bool, const LANES: usize, const P: usize, const V: usize, const READ: u8>(job: &mut Job<'_>)
 where
     Lanes<FMA, LANES>: Register,
 {
-    job.check(LANES * V, WIDE);
+    job.check(
+        LANES * V,
+        if READ == WIDE {
+            LANES * V
+        } else if READ == PACKED {
+            P
+        } else {
+            1
+        },
+    );
     let whole = job.width == LANES * V;
     // Never the address of an empty slice: asking for an address that does not exist costs a walk through page tables.
     let mut ahead = if job.ahead.numbers.is_empty() { job.b.as_ptr() } else { job.ahead.numbers.as_ptr() };
@@ -361,7 +396,7 @@ where
         if !job.residual.is_empty() {
             ask::<<Lanes<FMA, LANES> as Register>::Vector, LANES, P, V>(job.residual.as_ptr(), job.out_shift, rows);
         }
-        let acc = reduce::<_, LANES, P, V, WIDE>(job, rows, ahead, acc);
+        let acc = reduce::<_, LANES, P, V, READ>(job, rows, ahead, acc);
         ahead = ahead.wrapping_add(job.count * job.ahead.step);
         let acc = add_bias::<_, LANES, P, V>(job, acc);
         let acc = match (job.residual.is_empty(), whole) {
@@ -396,7 +431,7 @@ fn ask<T: Vector, const LANES: usize, const P: usize, const V: usize>(from: *con
 const AHEAD: usize = 64;
 
 #[inline(always)]
-fn reduce<T: Vector, const LANES: usize, const P: usize, const V: usize, const WIDE: bool>(
+fn reduce<T: Vector, const LANES: usize, const P: usize, const V: usize, const READ: u8>(
     job: &Job<'_>,
     rows: &[Row; P],
     mut ahead: *const f32,
@@ -418,8 +453,8 @@ fn reduce<T: Vector, const LANES: usize, const P: usize, const V: usize, const W
             }
             T::prefetch(ahead);
             for p in 0..P {
-                let from = a[p].add(at);
-                let value = if WIDE { T::read(from) } else { T::splat(*from) };
+                let from = if READ == PACKED { a[0].add(at + p) } else { a[p].add(at) };
+                let value = if READ == WIDE { T::read(from) } else { T::splat(*from) };
                 for v in 0..V {
                     acc[p][v] = value.mul_add(columns[v], acc[p][v]);
                 }

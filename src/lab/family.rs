@@ -187,11 +187,7 @@ pub fn table(family: &[Member]) -> String {
         let top5 = m.top5.map_or(String::new(), percent);
         let source = if m.data == IMAGENET { m.source.to_string() } else { format!("{}: {}", m.data, m.source) };
         let (params, mul_adds, top1) = (amount(m.params as f64), amount(m.mul_adds as f64), percent(m.top1));
-        let _ = writeln!(
-            out,
-            "{name:<30} {:>4}  {params:>9}  {mul_adds:>13}  {top1:>6}  {top5:>6}  {source}",
-            m.year
-        );
+        let _ = writeln!(out, "{name:<30} {:>4}  {params:>9}  {mul_adds:>13}  {top1:>6}  {top5:>6}  {source}", m.year);
         let also = m.also.and_then(|also| family.iter().find(|m| m.name == also));
         let also = also.map_or(String::new(), |m| format!(" (and from {})", m.title));
         let _ = writeln!(out, "{:<30}   new: {}{also}", stem(family, i), m.new);
@@ -210,7 +206,13 @@ fn branch(family: &[Member], i: usize) -> String {
 
 fn stem(family: &[Member], i: usize) -> String {
     let n = depth(family, i);
-    let own = if n == 0 { "" } else if is_last(family, i) { "  " } else { "│ " };
+    let own = if n == 0 {
+        ""
+    } else if is_last(family, i) {
+        "  "
+    } else {
+        "│ "
+    };
     let children = if has_child(family, i) { "│" } else { "" };
     format!("{}{own}{children}", rails(family, i, n.saturating_sub(1)))
 }
@@ -354,7 +356,8 @@ fn chart(family: &[Member]) -> BubbleChart {
     let key = [5e6, 50e6, 138e6].map(|n| (n, format!("{:.0} M parameters", n / 1e6))).to_vec();
     BubbleChart {
         title: "Accuracy against cost".into(),
-        subtitle: "The area of a bubble is proportional to the number of parameters; lines lead from parent to child.".into(),
+        subtitle: "The area of a bubble is proportional to the number of parameters; lines lead from parent to child."
+            .into(),
         x: AxisStyle::new("multiply-adds for an image").scale(Scale::Log),
         y: AxisStyle::new("top-1 accuracy on ImageNet, as published").unit(Unit::Percent),
         bubbles: shown.iter().map(bubble).collect(),
@@ -376,7 +379,8 @@ mod tests {
         let chain = |name: &str| -> Vec<&str> {
             std::iter::successors(Some(of(name)), |m| m.parent.map(of)).map(|m| m.name).collect()
         };
-        let lite = ["efficientnet-lite0", "efficientnet-b0", "mobilenet-v2", "resnet-50", "vgg-16", "alexnet", "lenet-5"];
+        let lite =
+            ["efficientnet-lite0", "efficientnet-b0", "mobilenet-v2", "resnet-50", "vgg-16", "alexnet", "lenet-5"];
         assert_eq!(chain("efficientnet-lite0"), lite);
         assert_eq!(chain("googlenet-bn"), ["googlenet-bn", "alexnet", "lenet-5"]);
         assert_eq!((of("alexnet").params, of("vgg-16").params), (60_965_224, 138_357_544));

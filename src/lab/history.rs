@@ -127,7 +127,8 @@ pub const HUMAN: Human = Human {
 };
 
 /// What became of the challenge.
-pub const AFTERWARDS: &str = "After 2017 the challenge moved to Kaggle (image-net.org/challenges/LSVRC/2017, news of 26 July 2017).";
+pub const AFTERWARDS: &str =
+    "After 2017 the challenge moved to Kaggle (image-net.org/challenges/LSVRC/2017, news of 26 July 2017).";
 
 /// The table as text.
 pub fn table() -> String {

@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn every_stage_is_named_and_nothing_leaves_the_page() {
-        for name in crate::lab::algorithms().into_iter().filter(|name| *name != "narrow") {
+        for name in crate::lab::algorithms().into_iter().filter(|name| !["narrow", "packed"].contains(name)) {
             for text in ["n8 h224 w224 ic3 oc64 k7 s2 p3", "n1 h7 w7 ic512 oc512 k3 p1", "h14 w14 ic96 oc96 k3 p1 g96"]
             {
                 let movement = Movement::of(&text.parse().unwrap(), name, Isa::best()).unwrap();

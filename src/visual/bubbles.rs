@@ -144,8 +144,7 @@ impl BubbleChart {
 
     fn draw_names(&self, scene: &mut Scene, area: Rect, discs: &[((f64, f64), f64)], key: Rect) {
         let mut taken: Vec<Rect> = if self.key.is_empty() { Vec::new() } else { vec![key] };
-        let boxes: Vec<Rect> =
-            discs.iter().map(|((x, y), r)| Rect::new(x - r, y - r, 2.0 * r, 2.0 * r)).collect();
+        let boxes: Vec<Rect> = discs.iter().map(|((x, y), r)| Rect::new(x - r, y - r, 2.0 * r, 2.0 * r)).collect();
         // Small bubbles first: they have the least room for a name that is theirs.
         let mut order: Vec<usize> = (0..discs.len()).collect();
         order.sort_by(|a, b| discs[*a].1.total_cmp(&discs[*b].1));
@@ -156,7 +155,9 @@ impl BubbleChart {
                 area.holds(&b) && !taken.iter().any(|t| t.overlaps(&b))
             };
             // Rather on no bubble at all; else on none of the names.
-            let clear = |text: &&Text| free(text) && boxes.iter().enumerate().all(|(k, b)| k == i || !b.overlaps(&text.bounds()));
+            let clear = |text: &&Text| {
+                free(text) && boxes.iter().enumerate().all(|(k, b)| k == i || !b.overlaps(&text.bounds()))
+            };
             if let Some(text) = choices.iter().find(clear).or_else(|| choices.iter().find(free)) {
                 let b = text.bounds();
                 taken.push(Rect::new(b.x - 3.0, b.y - 2.0, b.w + 6.0, b.h + 4.0));

@@ -67,7 +67,7 @@ pub struct Multiples {
 }
 
 const CELL: (f64, f64) = (230.0, 138.0);
-const GAP: (f64, f64) = (26.0, 16.0);
+const GAP: (f64, f64) = (34.0, 16.0);
 const TITLE: f64 = 38.0;
 const MARGIN: f64 = 22.0;
 const MOST: usize = 64;
@@ -94,7 +94,13 @@ impl Multiples {
         let width = left + columns as f64 * (CELL.0 + GAP.0) - GAP.0 + MARGIN;
         let height = head + rows as f64 * (TITLE + CELL.1 + GAP.1) - GAP.1 + 44.0 + MARGIN;
         let mut scene = Scene::new(width, height, &self.title, self.describe());
-        draw_head(&mut scene, Rect::new(MARGIN, MARGIN, width - 2.0 * MARGIN, head), HEAD_TITLE, &self.title, &self.subtitle);
+        draw_head(
+            &mut scene,
+            Rect::new(MARGIN, MARGIN, width - 2.0 * MARGIN, head),
+            HEAD_TITLE,
+            &self.title,
+            &self.subtitle,
+        );
         for i in 0..n {
             let (column, row) = ((i % columns) as f64, (i / columns) as f64);
             let top = head + row * (TITLE + CELL.1 + GAP.1) + TITLE;

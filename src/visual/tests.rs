@@ -492,3 +492,60 @@ proptest! {
         assert_sound(&dot_plot((0..n).map(row).collect()).picture().unwrap());
     }
 }
+
+#[test]
+fn bubbles_have_areas_like_their_sizes_and_names_of_their_own() {
+    let bubble = |i: usize| Bubble {
+        label: format!("network {i}"),
+        x: 1e6 * (1 + i * i) as f64,
+        y: 0.5 + 0.03 * (i * 7 % 12) as f64,
+        size: (1 + i) as f64,
+        colour: i,
+    };
+    let chart = BubbleChart {
+        title: "Bubbles".into(),
+        x: AxisStyle::new("cost").scale(Scale::Log),
+        y: AxisStyle::new("accuracy").unit(Unit::Percent),
+        bubbles: (0..12).map(bubble).collect(),
+        links: vec![(0, 1), (1, 5)],
+        key: vec![(3.0, "three".into()), (12.0, "twelve".into())],
+        ..BubbleChart::default()
+    };
+    let draw = |chart: &BubbleChart| {
+        let mut scene = Scene::new(900.0, 520.0, "Bubbles", "");
+        chart.draw(&mut scene, Rect::new(20.0, 20.0, 860.0, 480.0)).map(|()| Picture::new(scene))
+    };
+    let picture = draw(&chart).unwrap();
+    assert_sound(&picture);
+    assert!((0..12).all(|i| texts(&picture).contains(&format!("network {i}").as_str())), "{:?}", texts(&picture));
+    let discs = picture.scene().shapes().iter().filter_map(|s| match s {
+        Shape::Circle(_, radius, Paint::Tint(_), _) => Some(radius * radius),
+        _ => None,
+    });
+    let mut areas: Vec<f64> = discs.collect();
+    areas.sort_by(f64::total_cmp);
+    assert!(areas.iter().enumerate().all(|(i, a)| (a / areas[11] - (1 + i) as f64 / 12.0).abs() < 1e-9), "{areas:?}");
+    let refused = |chart: BubbleChart| draw(&chart).unwrap_err().to_string();
+    assert!(refused(BubbleChart { bubbles: Vec::new(), ..chart.clone() }).contains("has no bubbles"));
+    assert!(refused(BubbleChart { bubbles: vec![Bubble::default()], ..chart.clone() }).contains("no place or no size"));
+    assert!(refused(BubbleChart { links: vec![(0, 12)], ..chart }).contains("not there"));
+}
+
+#[test]
+fn a_dot_plot_stands_on_a_sheet_in_the_width_that_is_given() {
+    let row = |i: usize| DotRow {
+        name: format!("run {i}"),
+        mean: 0.9 + 0.01 * i as f64,
+        interval: Some((0.88, 0.95)),
+        values: vec![0.89, 0.91],
+        note: "90 %".into(),
+        colour: i,
+    };
+    let plot = dot_plot((0..3).map(row).collect());
+    let items = vec![Item::Dots(plot.clone(), 420.0), Item::Dots(plot, 500.0)];
+    let section = Section { items, ..Section::default() };
+    let sheet = Sheet { title: "Two plots".into(), sections: vec![section], ..Sheet::default() };
+    assert_sound(&sheet.picture().unwrap());
+    let empty = Section { items: vec![Item::Dots(DotPlot::default(), 420.0)], ..Section::default() };
+    assert!(Sheet { sections: vec![empty], ..Sheet::default() }.picture().is_err());
+}

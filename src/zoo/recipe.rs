@@ -70,18 +70,22 @@ impl Recipe {
     /// There is no such setting, or the value is not one for it.
     pub fn set(&mut self, name: &str, value: Json) -> Result<()> {
         let path = if name == "learning_rate" { "optimizer.learning_rate" } else { name };
-        let mut settings =
-            serde_json::to_value(&self.train).map_err(|e| Error::argument(format!("settings: {e}")))?;
+        let mut settings = serde_json::to_value(&self.train).map_err(|e| Error::argument(format!("settings: {e}")))?;
         let mut place = &mut settings;
         for key in path.split('.') {
             let Json::Object(table) = place else {
-                return Err(Error::argument(format!("there is no setting '{name}': what is before its last dot is no table"))
-                    .with_help("`striate summary NETWORK --toml` shows all settings"));
+                return Err(Error::argument(format!(
+                    "there is no setting '{name}': what is before its last dot is no table"
+                ))
+                .with_help("`striate summary NETWORK --toml` shows all settings"));
             };
             place = table.entry(key).or_insert(Json::Null);
         }
         *place = value;
-        let train: FitConfig = serde_json::from_value(settings).map_err(|e| settings_error(&e))?;
+        let train: FitConfig = serde_json::from_value(settings).map_err(|e| match settings_error(&e) {
+            error if error.help().is_some() => error,
+            error => error.with_help("`striate summary NETWORK --toml` shows all settings"),
+        })?;
         train.validate()?;
         self.train = train;
         Ok(())

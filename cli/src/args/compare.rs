@@ -39,7 +39,7 @@ pub struct CompareArgs {
     pub only: Vec<String>,
     #[command(flatten)]
     pub size: SizeArgs,
-    /// Updates of each run [default for `optimizers`: 400; else what the settings say]
+    /// Updates of each run [default for `optimizers`: 300; else what the settings say]
     #[arg(long, value_name = "N")]
     pub updates: Option<u64>,
     /// Passes over the training set of each run

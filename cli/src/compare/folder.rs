@@ -44,7 +44,8 @@ pub fn finished(folder: &RunFolder) -> Result<Outcomes> {
         }
         let text = std::fs::read_to_string(&file).map_err(|e| Error::io(&file, "read", &e))?;
         let outcome = serde_json::from_str(&text).map_err(|e| {
-            Error::format(&file, format!("this is no finished run: {e}")).with_help("remove it; that run is then made anew")
+            Error::format(&file, format!("this is no finished run: {e}"))
+                .with_help("remove it; that run is then made anew")
         })?;
         done.insert(id, outcome);
     }

@@ -44,7 +44,8 @@ pub fn run(args: &CompareArgs, names: &[String]) -> Result<()> {
         let model = input::trained(name, &Wanted { network: &args.network, offline: true })?;
         let data = args.data.clone().or_else(|| tested.as_ref().map(|t| t.0.clone()));
         let data = data.or_else(|| input::trained_on(&model)).ok_or_else(|| {
-            Error::argument(format!("{name} does not say what it was trained on")).with_help("give a data set with --data")
+            Error::argument(format!("{name} does not say what it was trained on"))
+                .with_help("give a data set with --data")
         })?;
         let preprocess =
             sample::preprocess(model.preprocess.as_ref(), &PixelArgs::default(), model.graph().input_shape()?)?;
@@ -91,7 +92,9 @@ fn refuse(args: &CompareArgs) -> Result<()> {
     ];
     match given.iter().find(|(_, is_given)| *is_given) {
         None => Ok(()),
-        Some((option, _)) => Err(Error::argument(format!("{option} is for networks that are trained; these models are finished"))
-            .with_help(format!("leave out {option}, or give networks by name or TOML file"))),
+        Some((option, _)) => {
+            Err(Error::argument(format!("{option} is for networks that are trained; these models are finished"))
+                .with_help(format!("leave out {option}, or give networks by name or TOML file")))
+        }
     }
 }

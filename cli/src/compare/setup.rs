@@ -15,7 +15,7 @@ use crate::args::CompareArgs;
 use crate::run_folder::RunFolder;
 use crate::{input, job};
 
-const UPDATES: u64 = 400;
+const UPDATES: u64 = 300;
 const SEEDS: u32 = 10;
 const SEARCH_SEEDS: u32 = 2;
 const QUICK: (u64, u32, u32) = (60, 6, 1);
@@ -163,7 +163,8 @@ fn enough(contest: &Contest, by: &str) -> Result<()> {
     if contest.seeds > 1 || by != "loss" {
         return Ok(());
     }
-    Err(Error::argument("by loss, one seed of each cannot be told apart").with_help("give more --seeds, or leave out --by"))
+    Err(Error::argument("by loss, one seed of each cannot be told apart")
+        .with_help("give more --seeds, or leave out --by"))
 }
 
 // The whole plan as a document; the same plan gives the same runs.
@@ -184,9 +185,9 @@ fn same(path: &Path, old: &Value, new: &Value) -> Result<()> {
         plan
     };
     let (old, new) = (plain(old), plain(new));
-    let differs = |key: &&str| old[**key] != new[**key];
-    let Some(key) = ["striate", "start", "parts", "contest"].iter().find(differs) else { return Ok(()) };
-    let what = match *key {
+    let keys = ["striate", "start", "parts", "contest"];
+    let Some(key) = keys.into_iter().find(|key| old[*key] != new[*key]) else { return Ok(()) };
+    let what = match key {
         "striate" => format!("by striate {}", old["striate"].as_str().unwrap_or("of another version")),
         "parts" => "on other data".to_string(),
         key => {
@@ -196,19 +197,16 @@ fn same(path: &Path, old: &Value, new: &Value) -> Result<()> {
         }
     };
     let folder = path.display();
-    Err(Error::argument(format!("the comparison in {folder} was made {what}")).with_help(format!(
-        "give another --out, or go on with its own settings: striate compare --resume {folder}"
-    )))
+    Err(Error::argument(format!("the comparison in {folder} was made {what}"))
+        .with_help(format!("give another --out, or go on with its own settings: striate compare --resume {folder}")))
 }
 
 fn asks_for_optimizers(what: &[String]) -> Result<bool> {
     let is = |name: &String| ["optimizers", "optimisers"].contains(&name.to_lowercase().as_str());
     match what {
         [one] if is(one) => Ok(true),
-        [_, ..] if what.iter().any(is) => {
-            Err(Error::argument("`optimizers` is compared alone, not beside others")
-                .with_help("choose the network with --model, and the optimisers with --only"))
-        }
+        [_, ..] if what.iter().any(is) => Err(Error::argument("`optimizers` is compared alone, not beside others")
+            .with_help("choose the network with --model, and the optimisers with --only")),
         [one] => Err(Error::argument(format!("'{one}' alone has nothing to be compared with"))
             .with_help("give two or more, or `optimizers`")),
         _ => Ok(false),
@@ -236,7 +234,9 @@ fn optimizers(args: &CompareArgs) -> Result<Vec<Entrant>> {
 
 fn networks(args: &CompareArgs) -> Result<Vec<Entrant>> {
     if !args.only.is_empty() {
-        return Err(Error::argument("--only chooses among optimisers").with_help("compare `optimizers`, or leave it out"));
+        return Err(
+            Error::argument("--only chooses among optimisers").with_help("compare `optimizers`, or leave it out")
+        );
     }
     let one = |spec: &String| {
         let recipe = recipe(spec, args).map_err(|e| e.within(spec))?;
@@ -246,10 +246,10 @@ fn networks(args: &CompareArgs) -> Result<Vec<Entrant>> {
 }
 
 fn rates(args: &CompareArgs, default: Rates) -> Rates {
-    match () {
-        () if args.untuned => Rates::Own,
-        () if args.rates.is_empty() => default,
-        () => Rates::Listed(args.rates.clone()),
+    match args.rates.is_empty() {
+        _ if args.untuned => Rates::Own,
+        true => default,
+        false => Rates::Listed(args.rates.clone()),
     }
 }
 

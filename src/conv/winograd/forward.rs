@@ -13,11 +13,13 @@
 //!
 //! The transformed kernels stand in panels, `[panel][position][channel of the source][column]`.
 
+use std::ops::Range;
+
 use super::tiling::{Block, Positions, Tiling};
 use super::transform::{Gather, Kernels, POSITIONS, kernel, output};
 use crate::conv::cover::Cover;
 use crate::conv::direct::{Column, columns};
-use crate::conv::tile::{Ahead, Fused, Job, Row, Terms};
+use crate::conv::tile::{Ahead, Fused, Job, Kind, Row, Terms};
 use crate::conv::{Finish, Geometry, Kernel, Machine, Pass, Work};
 use crate::parallel::{Cell, Team};
 use crate::simd::Isa;
@@ -26,6 +28,8 @@ use crate::simd::Isa;
 const BLOCK: usize = 96 << 10;
 // Pieces below which the panels share the work instead of the tiles.
 const PIECES: usize = 4;
+// Numbers of the transformed kernels from which on more pieces are too few: each would read all of them from memory.
+const KERNELS: usize = 4 << 20;
 // Numbers of all transformed inputs and products, above which tiles are the pieces however few they are.
 const SPREAD: usize = 4 << 20;
 // Numbers of the transformed kernels that are made ready at a time, and stay in the last-level cache until they are
@@ -34,8 +38,13 @@ const PACKED: usize = 1 << 20;
 const PANELS: usize = 4;
 // Numbers between two positions beside the tiles, so that they do not crowd a few sets of the cache.
 const SKEW: usize = 16;
+// Positions of a piece, where panels share the work.
+const GROUP: usize = 6;
 // Columns of the widest panel.
 const WIDEST: usize = 32;
+
+/// How many tiles, and which positions.
+type Part = (usize, Range<usize>);
 
 /// See the head of this file.
 pub(super) struct Forward {
@@ -71,7 +80,9 @@ impl Forward {
         let most = (BLOCK / (POSITIONS * source)).min(tiling.count() / (2 * PIECES)).max(14);
         let blocks = tiling.blocks(most);
         let all = tiling.count() * POSITIONS * (depth + out.next_multiple_of(WIDEST));
-        let spread = blocks.len() < PIECES && out > WIDEST && all <= SPREAD;
+        let kernels = POSITIONS * source * out;
+        let pieces = if kernels < KERNELS { PIECES } else { 2 * PIECES };
+        let spread = blocks.len() < pieces && out > WIDEST && all <= SPREAD;
         let blocks = if spread { tiling.blocks(tiling.tiles()[1]) } else { blocks };
         let unit = blocks.iter().map(|block| tiling.len(block)).max().unwrap_or(0);
         let tiles = if spread { tiling.count() } else { unit };
@@ -100,16 +111,19 @@ impl Forward {
         counts.sort_unstable();
         counts.dedup();
         let counts = if spread { vec![tiles] } else { counts };
-        this.covers = counts.into_iter().map(|count| (count, [1, 2].map(|v| this.cover(v, count)))).collect();
+        this.covers = counts
+            .into_iter()
+            .map(|count| (count, [Kind::Single, Kind::Double].map(|kind| this.cover(kind, count))))
+            .collect();
         this
     }
 
-    fn cover(&self, vectors: usize, tiles: usize) -> Cover {
+    fn cover(&self, kind: Kind, tiles: usize) -> Cover {
         let row = |t: usize| Row {
             a: (t / self.unit * self.v_len() + t % self.unit * self.depth()) as u32,
             out: (t * self.width) as u32,
         };
-        Cover::new(vectors, &(0..tiles).map(row).collect::<Vec<_>>(), self.isa)
+        Cover::new(kind, &(0..tiles).map(row).collect::<Vec<_>>(), self.isa)
     }
 
     // Numbers of a tile's position in `v`: the channels of the source in whole vectors.
@@ -190,11 +204,11 @@ impl Forward {
         to
     }
 
-    // The products of `tiles` tiles with a panel.
-    fn multiply(&self, column: &Column, tiles: usize, [v, u]: [&[f32]; 2], m: &mut [f32]) {
+    // The products of `tiles` tiles with a panel at some positions, of which `m` holds the first at its start.
+    fn multiply(&self, column: &Column, (tiles, positions): Part, [v, u]: [&[f32]; 2], m: &mut [f32]) {
         let vectors = column.kind.vectors();
         let (_, covers) = self.covers.iter().find(|(count, _)| *count == tiles).expect("a cover for each block");
-        for p in 0..POSITIONS {
+        for (i, p) in positions.enumerate() {
             for (tile, rows) in &covers[vectors - 1].parts {
                 tile(&mut Job {
                     a: v,
@@ -206,7 +220,7 @@ impl Forward {
                     b: &u[p * self.u_step()..],
                     b_step: self.width,
                     out: Cell::from(&mut *m),
-                    out_shift: p * self.m_step(),
+                    out_shift: i * self.m_step(),
                     width: vectors * self.isa.lanes(),
                     accumulate: false,
                     bias: &[],
@@ -244,14 +258,17 @@ impl Forward {
     fn fused(&self, team: Team, src: &[f32], packed: Packed<'_>, out: Out<'_>) {
         let Out { y, finish, scratch } = out;
         team.cuts_with((y, &self.cuts), (scratch, self.own_len()), |i, y, own| {
-            let (block, finish) = (&self.blocks[i], finish.part(self.cuts[i], y.len()));
+            let (block, (finish, later)) = (&self.blocks[i], finish.part(self.cuts[i], y.len()).apart());
             let (patch, own) = own.split_at_mut(self.patch_len());
             let (v, m) = own.split_at_mut(self.v_len());
             let to = Positions { out: &mut *v, stride: self.depth(), step: self.v_step() };
             self.tiling.transform(self.isa, block, src, to, patch);
             for (i, (column, u)) in packed.columns.iter().zip(packed.panels.chunks(self.panel_len())).enumerate() {
-                self.multiply(column, self.tiling.len(block), [v, u], m);
+                self.multiply(column, (self.tiling.len(block), 0..POSITIONS), [v, u], m);
                 self.outputs(block, column, (m, 0), packed.finish(i, finish, self.width), y);
+            }
+            if packed.first + packed.columns.len() == self.columns.len() {
+                later.run(self.isa, y);
             }
         });
     }
@@ -268,15 +285,20 @@ impl Forward {
             });
         }
         let v = &*v;
-        team.chunks(m, self.m_len(), |i, m| {
+        // Panels alone are often too few to share evenly: 208 channels are seven.
+        team.chunks(m, GROUP * self.m_step(), |i, m| {
+            let (i, first) = (i / (POSITIONS / GROUP), i % (POSITIONS / GROUP) * GROUP);
             let u = &packed.panels[i * self.panel_len()..][..self.panel_len()];
-            self.multiply(&packed.columns[i], self.tiles, [v, u], m);
+            self.multiply(&packed.columns[i], (self.tiles, first..first + GROUP), [v, u], m);
         });
         let m = &*m;
         team.cuts_with((y, &self.cuts), (&mut [0.0_f32; 0], 0), |i, y, _| {
-            let finish = finish.part(self.cuts[i], y.len());
+            let (finish, later) = finish.part(self.cuts[i], y.len()).apart();
             for (j, (column, m)) in packed.columns.iter().zip(m.chunks_exact(self.m_len())).enumerate() {
                 self.outputs(&self.blocks[i], column, (m, i * self.unit), packed.finish(j, finish, self.width), y);
+            }
+            if packed.first + packed.columns.len() == self.columns.len() {
+                later.run(self.isa, y);
             }
         });
     }

@@ -14,7 +14,7 @@ use super::tiling::{Block, OUT, Positions, Tiling};
 use super::transform::{Kernels, POSITIONS, Spread, gradient, weights};
 use crate::conv::cover::Cover;
 use crate::conv::direct::{Column, columns};
-use crate::conv::tile::{Ahead, Fused, Job, Row, Terms};
+use crate::conv::tile::{Ahead, Fused, Job, Kind, Row, Terms};
 use crate::conv::{Geometry, Kernel, Machine, Pass, Work};
 use crate::parallel::{Cell, Team};
 use crate::simd::Isa;
@@ -63,7 +63,7 @@ impl Weights {
         let most = if batch < columns.len() { ONE } else { ROUND };
         let round = (most / (POSITIONS * unit * (g.ic + g.oc))).clamp(1, blocks.len());
         let rows: Vec<Row> = (0..g.ic).map(|c| Row { a: c as u32, out: (c * width) as u32 }).collect();
-        let covers = [1, 2].map(|vectors| Cover::new(vectors, &rows, isa));
+        let covers = [Kind::Single, Kind::Double].map(|kind| Cover::new(kind, &rows, isa));
         let depth = g.ic.next_multiple_of(isa.lanes());
         let terms = Terms::new((0..unit).map(|t| (t * depth) as u32).collect());
         Self { g: *g, isa, threads, tiling, blocks, columns, width, covers, terms, unit, round, batch }

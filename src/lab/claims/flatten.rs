@@ -70,11 +70,7 @@ fn views(bench: &Bench<'_>, seed: u64) -> [Pair; 3] {
     let rng = Rng::new(seed).split("pixels");
     let fixed = |of| Arc::new(View::new(of, Order::fixed(of.shape().len(), rng))) as Arc<dyn Dataset>;
     let each = |of, part| Arc::new(View::new(of, Order::Each(rng.split(part)))) as Arc<dyn Dataset>;
-    [
-        (Arc::clone(train), Arc::clone(test)),
-        (fixed(train), fixed(test)),
-        (each(train, "train"), each(test, "test")),
-    ]
+    [(Arc::clone(train), Arc::clone(test)), (fixed(train), fixed(test)), (each(train, "train"), each(test, "test"))]
 }
 
 fn findings(dense: &[Sample], cnn: &[Sample]) -> Vec<Finding> {

@@ -201,7 +201,8 @@ pub fn run(
 }
 
 fn sizes(claim: &Claim, config: &ClaimConfig) -> Result<(u32, u64)> {
-    let (seeds, updates) = if config.quick { (claim.seeds.min(3), claim.updates / 5) } else { (claim.seeds, claim.updates) };
+    let (seeds, updates) =
+        if config.quick { (claim.seeds.min(3), claim.updates / 5) } else { (claim.seeds, claim.updates) };
     let (seeds, updates) = (config.seeds.unwrap_or(seeds), config.updates.unwrap_or(updates));
     if !(1..=1000).contains(&seeds) {
         return Err(Error::argument(format!("{seeds} seeds cannot be run"))

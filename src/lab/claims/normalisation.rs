@@ -162,7 +162,8 @@ fn run(bench: &mut Bench<'_>) -> Result<Evidence> {
     let histograms = runs.first().map(|r| r.values.each_ref().map(|v| histogram(v))).unwrap_or_default();
     let picture = picture(&histograms, (&sorted, &losses), [&useless, &accuracy])?;
     let distributions = HISTOGRAMS.iter().zip(&histograms);
-    let drawn = distributions.map(|(name, h)| Curve { name: format!("distribution, {name}"), points: h.points.clone() });
+    let drawn =
+        distributions.map(|(name, h)| Curve { name: format!("distribution, {name}"), points: h.points.clone() });
     let curves = drawn.chain(sorted).chain(losses).collect();
     Ok(Evidence { samples: [offset, useless, accuracy].concat(), findings, facts: Vec::new(), curves, picture })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::bench::{Bench, Job};
 use super::nets::{Down, cnn, dense, weights};
 use super::report::{dots, mean_curve, series};
-use super::verdict::{Finding, Rule};
+use super::verdict::{Finding, Rule, number};
 use super::{Claim, Estimate, Evidence, Sample};
 use crate::data::{Dataset, Subset, order};
 use crate::error::Result;
@@ -61,6 +61,7 @@ fn run(bench: &mut Bench<'_>) -> Result<Evidence> {
     let test = per_net("accuracy on test images", &|r, n| r.test[n]);
     let gap = per_net("gap", &|r, n| r.train[n] - r.test[n]);
     let findings = findings(&gap);
+    let sizes = graphs.each_ref().map(|g| number(weights(g) as f64, Unit::Plain));
     let epoch = (IMAGES / BATCH) as f64;
     let curve = |n: usize, part: usize| {
         let lines: Vec<Vec<f64>> = runs.iter().map(|r| r.curves[n][part].clone()).collect();
@@ -89,12 +90,12 @@ fn run(bench: &mut Bench<'_>) -> Result<Evidence> {
     let dots = dots("Accuracy", axis, rows.collect(), 1000.0);
     let sheet = Sheet {
         title: "What 1,000 images teach a dense network and a CNN of the same size".into(),
-        subtitle: format!("{} and {} parameters.", weights(&graphs[0]), weights(&graphs[1])),
+        subtitle: format!("{} and {} parameters.", sizes[0], sizes[1]),
         sections: vec![Section { items: vec![Item::Chart(chart), dots], ..Section::default() }],
         ..Sheet::default()
     };
     let picture = sheet.picture()?;
-    let facts = vec![format!("parameters: dense {}, CNN {}", weights(&graphs[0]), weights(&graphs[1]))];
+    let facts = vec![format!("parameters: dense {}, CNN {}", sizes[0], sizes[1])];
     Ok(Evidence { samples: [train, test, gap].concat(), findings, facts, curves, picture })
 }
 
@@ -111,10 +112,8 @@ fn one(bench: &mut Bench<'_>, graphs: &[Graph; 2], seed: u64) -> Result<Run> {
         run.train[n] = bench.accuracy(&trained.model, &few as &dyn Dataset)?;
         run.test[n] = bench.test(&trained.model)?;
         let epochs = &trained.history.epochs;
-        run.curves[n] = [
-            epochs.iter().map(|e| e.loss).collect(),
-            epochs.iter().map(|e| e.val_loss.unwrap_or(f64::NAN)).collect(),
-        ];
+        run.curves[n] =
+            [epochs.iter().map(|e| e.loss).collect(), epochs.iter().map(|e| e.val_loss.unwrap_or(f64::NAN)).collect()];
     }
     Ok(run)
 }

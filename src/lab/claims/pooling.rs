@@ -72,7 +72,8 @@ fn run(bench: &mut Bench<'_>) -> Result<Evidence> {
     let plot = |title: &str, x: AxisStyle, rows: [&Sample; 2]| {
         dots(title, x, rows.iter().enumerate().map(|(i, s)| s.row(ARMS[i].name(), i)).collect(), 500.0)
     };
-    let cost = |i: usize| plot(SIZES[i], AxisStyle::new(SIZES[i]).scale(Scale::Log), [&sizes[2 * i], &sizes[2 * i + 1]]);
+    let cost =
+        |i: usize| plot(SIZES[i], AxisStyle::new(SIZES[i]).scale(Scale::Log), [&sizes[2 * i], &sizes[2 * i + 1]]);
     let axis = AxisStyle::new("accuracy on test images, each dot a seed").unit(Unit::Percent);
     let items = vec![plot("accuracy", axis, [&accuracy[0], &accuracy[1]]), cost(0), cost(1), cost(2)];
     let sheet = Sheet {

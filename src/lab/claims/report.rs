@@ -40,9 +40,10 @@ impl fmt::Display for Report {
 
 fn table(f: &mut fmt::Formatter<'_>, samples: &[Sample]) -> fmt::Result {
     let cells = |s: &Sample| {
-        let range = s.estimate.interval.map_or(String::new(), |(low, high)| {
-            format!("{} to {}", number(low, s.unit), number(high, s.unit))
-        });
+        let range = s
+            .estimate
+            .interval
+            .map_or(String::new(), |(low, high)| format!("{} to {}", number(low, s.unit), number(high, s.unit)));
         [s.what.clone(), number(s.estimate.mean, s.unit), range]
     };
     let head = ["".to_string(), "mean".into(), "95 % interval".into()];

@@ -88,8 +88,9 @@ fn run(bench: &mut Bench<'_>) -> Result<Evidence> {
     let drops: Vec<Sample> =
         arms().map(|(i, a)| pick(&format!("lost at 1 pixel, {}", a.name()), &drop(i, 1))).collect();
     let far: Vec<Sample> = arms().map(|(i, a)| pick(&format!("lost at 3 pixels, {}", a.name()), &drop(i, 3))).collect();
-    let changed: Vec<Sample> =
-        arms().map(|(i, a)| pick(&format!("answers that change at 1 pixel, {}", a.name()), &|r| r.answers[i])).collect();
+    let changed: Vec<Sample> = arms()
+        .map(|(i, a)| pick(&format!("answers that change at 1 pixel, {}", a.name()), &|r| r.answers[i]))
+        .collect();
     let near = [&drops[0], &drops[2], &drops[3]];
     let findings = findings([&before, &pooled], [&before_average, &averaged], near, [&far[0], &far[3]]);
     let facts = vec![format!("max pooling against no pooling, lost at 1 pixel: {}", difference(&drops[0], &drops[3]))];
@@ -146,10 +147,8 @@ fn one(bench: &mut Bench<'_>, seed: u64) -> Result<Run> {
         run.answers.push(changed as f64 / all[0].len() as f64);
         if i < 2 {
             let layers = ["conv1", "down1"];
-            let (y, shifted) = (
-                bench.look(&model, &*plain, IMAGES, &layers)?,
-                bench.look(&model, &moved[0], IMAGES, &layers)?,
-            );
+            let (y, shifted) =
+                (bench.look(&model, &*plain, IMAGES, &layers)?, bench.look(&model, &moved[0], IMAGES, &layers)?);
             run.before[i] = Change::of(y[0].data(), shifted[0].data());
             run.pooled[i] = Change::of(y[1].data(), shifted[1].data());
             if i == 0 {
@@ -267,10 +266,7 @@ fn triple(heading: &str, note: &str, side: usize, [plain, moved]: &[Vec<f32>; 2]
         Item::Image(panel(moved, &range, "moved by 1 pixel")?.bar(range.bar("value"))),
         Item::Image(panel(&difference, &signed, "difference")?.bar(signed.bar("difference"))),
         Item::Words(
-            vec![
-                format!("|y' - y| / |y| = {size:.0} %"),
-                format!("{share:.0} % of the {} values differ", plain.len()),
-            ],
+            vec![format!("|y' - y| / |y| = {size:.0} %"), format!("{share:.0} % of the {} values differ", plain.len())],
             220.0,
         ),
     ];

@@ -20,15 +20,16 @@ pub(super) const CLAIM: Claim = Claim {
     caveat: "Weights are saved, not arithmetic: a kernel's 9 weights are used at 784 places, which takes 7,056 \
              multiply-adds where the dense unit takes 784. And a feature of one kernel sees 3x3 pixels; it is the stack of \
              layers that sees the digit.",
-    seeds: 3,
-    updates: 500,
+    seeds: 5,
+    updates: 1000,
     run,
 };
 
 const HIDDEN: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 const KERNELS: [usize; 5] = [1, 2, 4, 8, 16];
 // The CNN that is compared with the largest dense network.
-const FEW: usize = 3;
+const FEW: usize = 4;
+const EIGHT: usize = 3;
 const ONE_IS_WEAK: f64 = 0.01;
 
 fn graphs() -> Result<[Vec<Graph>; 2]> {
@@ -64,7 +65,7 @@ fn run(bench: &mut Bench<'_>) -> Result<Evidence> {
     let sample = |kind: usize, i: usize| {
         let g = &graphs[kind][i];
         let size = if kind == 0 { format!("{} hidden", HIDDEN[i]) } else { format!("{} kernels", KERNELS[i]) };
-        let what = format!("accuracy, {} of {size}, {} parameters", g.name(), weights(g));
+        let what = format!("accuracy, {}, {size}, {} parameters", ["dense", "CNN"][kind], weights(g));
         Sample::new(what, Unit::Percent, runs.iter().map(|r| r[kind][i]).collect())
     };
     let samples: [Vec<Sample>; 2] = std::array::from_fn(|k| (0..graphs[k].len()).map(|i| sample(k, i)).collect());
@@ -105,7 +106,7 @@ fn findings([unit, kernel]: [(usize, u64); 2], sizes: &[Vec<usize>; 2], samples:
         Finding::new(
             "one kernel in each layer is too weak: eight are better by more than a percent",
             ("accuracy with 8 kernels less accuracy with 1", Unit::Percent),
-            &less(&cnn[FEW], &cnn[0]),
+            &less(&cnn[EIGHT], &cnn[0]),
             Rule::Above(ONE_IS_WEAK),
         ),
     ]
@@ -162,7 +163,7 @@ mod tests {
             Verdict::of_all(&findings([(784, 784), (weights, 7056)], &sizes, &samples))
         };
         assert_eq!(said(0.95, [0.5, 0.9, 0.95, 0.97, 0.98], 9), Verdict::Holds);
-        assert_eq!(said(0.98, [0.5, 0.9, 0.95, 0.97, 0.98], 9), Verdict::Partly);
+        assert_eq!(said(0.99, [0.5, 0.9, 0.95, 0.97, 0.98], 9), Verdict::Partly);
         assert_eq!(said(0.98, [0.97; 5], 784), Verdict::Fails);
     }
 }
