@@ -347,7 +347,7 @@ mod tests {
     #[test]
     fn rates_that_diverge_lose_and_if_all_do_the_smallest_is_taken() {
         let contest = contest(Rates::Listed(vec![0.1, 0.2, 0.4]));
-        let one_seed = |run: &Run| (run.rate < 0.3 || run.seed % 2 == 0).then_some(1.0 - f64::from(run.rate));
+        let one_seed = |run: &Run| (run.rate < 0.3 || run.seed.is_multiple_of(2)).then_some(1.0 - f64::from(run.rate));
         let (_, done) = play(&contest, one_seed);
         let choice = contest.choice(0, &done).unwrap();
         assert_eq!((choice.rate, choice.edge), (0.2, None));

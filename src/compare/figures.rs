@@ -67,7 +67,7 @@ pub fn dots(report: &Report, title: &str) -> Result<Picture> {
         DotRow {
             name: row.name.clone(),
             mean: mean.map_or(f64::NAN, |m| m.mean),
-            interval: mean.and_then(|m| m.interval),
+            interval: mean.and_then(|m| m.interval).map(|ends| within(ends, report.metric)),
             values: row.values(report.metric).to_vec(),
             note: note(report, i),
             colour: i,
@@ -85,6 +85,11 @@ pub fn dots(report: &Report, title: &str) -> Result<Picture> {
         rows: report.rows.iter().enumerate().map(row).collect(),
     };
     plot.picture()
+}
+
+// Student's interval knows no bounds, but an accuracy does.
+fn within((low, high): (f64, f64), metric: Metric) -> (f64, f64) {
+    if metric == Metric::Accuracy { (low.max(0.0), high.min(1.0)) } else { (low.max(0.0), high) }
 }
 
 fn note(report: &Report, i: usize) -> String {

@@ -26,6 +26,8 @@ use crate::simd::{Isa, stamp};
 const PIXELS: usize = 64;
 const FILTERS: usize = 256;
 const CHANNELS: usize = 16;
+// Images and filters from which on a large dense layer is packed.
+const DENSE: usize = 8;
 // Channels from which on the same channel of all pixels falls into one set of the first-level cache.
 const FAR: usize = 1024;
 // Weights up to which groups of pixels are the pieces, and how many groups there are.
@@ -52,6 +54,9 @@ pub(super) fn accept(g: &Geometry, pass: Pass, machine: Machine) -> Result<Box<d
     if pass != Pass::BackwardWeights {
         return Err("it is for the gradient to the weights".into());
     }
+    if is_dense(g) && g.w_len() >= SMALL && g.n >= DENSE && g.oc >= DENSE {
+        return Ok(Box::new(Packed::new(g, machine)?));
+    }
     if g.groups > 1 || g.y_len() / g.oc < PIXELS || g.oc < FILTERS || g.ic < CHANNELS {
         return Err(format!("it pays from {FILTERS} filters and {PIXELS} pixels on, in one group"));
     }
@@ -59,6 +64,11 @@ pub(super) fn accept(g: &Geometry, pass: Pass, machine: Machine) -> Result<Box<d
         return Err(format!("pixels of fewer than {FAR} channels are read in place as fast, where filters are fewer"));
     }
     Ok(Box::new(Packed::new(g, machine)?))
+}
+
+// Whether images are pixels, as in a dense layer: then all of them lie far apart.
+fn is_dense(g: &Geometry) -> bool {
+    g.groups == 1 && g.h.kernel * g.w.kernel * g.h.input * g.w.input == 1
 }
 
 // Whether `x` is read from end to end, as it lies.
