@@ -31,6 +31,7 @@
 //! 5. **Evaluation.** [`Model::evaluate`] gives the loss, the accuracy with its interval, and what was taken for what.
 //!    [`inspect::certificate`] checks each operation of the network against its formula.
 //!    [`inspect::explain`] shows what a layer does to small numbers, step by step; [`inspect::museum`] shows what mistakes do.
+//!    [`report`] puts a whole training run on one HTML page.
 //!    [`compare`] tells which of several optimisers, settings or models is best, with intervals and paired tests.
 //! 6. **Use.** [`Model::save`] and [`Model::load`] keep it in one file with all that a prediction needs;
 //!    [`Model::predict`] runs it. [`session::Session`] does so many times without setting up anew.
@@ -79,6 +80,7 @@ mod model;
 pub mod ops;
 pub mod parallel;
 pub mod plan;
+pub mod report;
 pub mod rng;
 pub mod session;
 pub mod simd;

@@ -66,6 +66,8 @@ fn config(method: Method, golden: &Golden) -> AttributeConfig {
         class: Some(golden.class),
         baseline: golden.baseline.clone(),
         samples: golden.steps,
+        // PyTorch took these steps and no others.
+        tolerance: f32::INFINITY,
         ..AttributeConfig::default()
     }
 }
@@ -201,8 +203,13 @@ fn the_lie_detector_tells_a_map_that_matters_from_one_that_does_not() {
         if method == Method::IntegratedGradients {
             assert!(trust.marks_what_matters(), "{:?}", trust.sentences());
             let [sum, rise] = found.completeness.unwrap();
-            // Sixteen steps over a network with kinks.
-            assert!((sum - rise).abs() < 0.05 * rise.abs(), "{sum} and {rise}");
+            // Within the tolerance, or at the end of the room for more steps.
+            assert!((sum - rise).abs() < 0.011 * rise.abs() || found.gradients > 61, "{sum} and {rise}");
+            assert!((sum - rise).abs() < 0.02 * rise.abs(), "{sum} and {rise}");
+            let fixed = AttributeConfig { tolerance: f32::INFINITY, ..config.clone() };
+            let fixed = attribute(&model, &x, &fixed).unwrap();
+            let gap = |of: &Attribution| of.completeness.map(|[sum, rise]| (sum - rise).abs()).unwrap();
+            assert!(fixed.gradients == 16 && gap(&found) <= gap(&fixed), "{found:?} and {fixed:?}");
         }
     }
     // A map that marks a corner, where there is nothing.

@@ -1,16 +1,20 @@
 //! Feature maps, filters, units, deconvnet, inversion and maximisation: the numbers behind the pictures against plain
 //! loops and definitions, the pictures as structure.
 
+use std::ops::ControlFlow;
+
 use striate::data::{Image, Preprocess};
 use striate::inspect::{
-    DeconvnetAsk, ExciteAsk, FeatureStyle, Goal, InvertConfig, MaximiseConfig, deconvnet, deconvnet_sheet,
-    feature_maps, features_sheet, filter_images, filtered_sheet, filters_sheet, invert, invert_sheet, kernel_layers,
-    kernels, line_filters, map_layers, maximise, maximise_sheet, most_exciting, stages, unit, unit_sheet, unit_words,
+    DeconvnetAsk, ExciteAsk, FeatureStyle, Goal, InvertConfig, MaximiseConfig, deconvnet, deconvnet_animation,
+    deconvnet_sheet, feature_maps, features_animation, features_sheet, filter_images, filtered_sheet, filters_sheet,
+    has_switches, invert, invert_animation, invert_sheet, invert_watched, kernel_layers, kernels, line_filters,
+    map_layers, maximise, maximise_animation, maximise_sheet, most_exciting, stages, unit, unit_animation, unit_sheet,
+    unit_words,
 };
 use striate::ops::{Activation, Conv2D, Dense, Flatten, Padding, Pool2D};
 use striate::rng::Rng;
 use striate::session::{Machine, Session};
-use striate::visual::{Colour, Shape};
+use striate::visual::{Colour, Scene, Shape};
 use striate::{Graph, Model, Sequential, Tensor, data, zoo};
 
 mod pictures;
@@ -111,11 +115,24 @@ fn feature_maps_are_the_layers_values_and_their_picture_names_them() {
         assert!(layers.iter().all(|l| words.contains(l)), "{words:?}");
         let images = picture.scene().shapes().iter().filter(|s| matches!(s, Shape::Image(..))).count();
         assert_eq!(images, 1 + 6 * layers.len(), "the input and six maps of each layer");
-        assert_eq!(
-            words.iter().filter(|w| *w == "5" || *w == "5: silent").count(),
-            layers.len(),
-            "each map has its number"
-        );
+        // The six whose values have the largest variance, in their order.
+        let spread = |k: usize| {
+            let values = maps[0].channel(k);
+            let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / values.len() as f64;
+            values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / values.len() as f64 - mean * mean
+        };
+        let mut best: Vec<usize> = (0..maps[0].channels()).collect();
+        best.sort_by(|a, b| spread(*b).total_cmp(&spread(*a)));
+        best[..6].sort_unstable();
+        let start = words.iter().position(|w| w == "conv2d").unwrap() + 2;
+        // Behind the fifth stand the numbers of the colour bar.
+        let numbers = best[..5].iter().map(usize::to_string);
+        assert!(numbers.eq(words[start..start + 5].iter().cloned()), "{:?} in {words:?}", &best[..6]);
+        // The input alone, then a layer more in each frame, until all are there.
+        let moving = features_animation("keras-mnist", &image, &maps, &style).unwrap();
+        let images = |s: &Scene| s.shapes().iter().filter(|s| matches!(s, Shape::Image(..))).count();
+        assert!(moving.frames().iter().map(images).eq((0..=layers.len()).map(|n| 1 + 6 * n)));
+        assert_eq!(&moving.frames()[layers.len()], picture.scene());
     }
     let all =
         features_sheet("keras-mnist", &image, &maps[..1], &FeatureStyle { channels: 0, own_range: false }).unwrap();
@@ -237,6 +254,29 @@ fn a_units_products_add_up_to_what_the_engine_computed() {
     let words = texts(&picture);
     assert!(words.iter().any(|w| w == "x w: the products") && words.iter().any(|w| w.contains("+ bias")), "{words:?}");
     assert!(unit_words(&u).contains("sum of 18 products"), "{}", unit_words(&u));
+    // The walk: patch, kernel, products, their sum, the bias, the activation, the gradient; each stays when it has come.
+    let walk = unit_animation(&u, &image, &[]).unwrap();
+    let first = |word: &str| {
+        let at = walk.frames().iter().position(|f| f.texts().any(|t| t.content().starts_with(word)));
+        at.unwrap_or_else(|| panic!("no '{word}'"))
+    };
+    let order = [
+        "the image",
+        "x: what it reads",
+        "w: the kernel",
+        "x w: the products",
+        "sum of this",
+        "all products",
+        "+ bias",
+    ];
+    let mut at: Vec<usize> = order.map(first).to_vec();
+    if u.activation != Activation::Linear {
+        at.push(first(&format!("{}: ", u.activation)));
+    }
+    at.push(first("gradient to the image"));
+    assert!(at.windows(2).all(|pair| pair[0] < pair[1]), "{at:?}");
+    assert!(walk.frames().windows(2).all(|f| f[1].shapes().starts_with(f[0].shapes())));
+    assert_eq!(walk.frames().last(), Some(picture.scene()));
     let pool = unit(&model, &x, "pool", [1, 0, 2], &machine()).unwrap();
     assert!(pool.sum.is_none() && pool.value == pool.before);
     assert_sound(&unit_sheet(&pool, &image, &[]).unwrap());
@@ -310,6 +350,11 @@ fn deconvnet_starts_from_the_strongest_units() {
     let picture = deconvnet_sheet("first", &image, &all).unwrap();
     assert_sound(&picture);
     assert!(texts(&picture).contains(&format!("channel {}", all[0].channel)));
+    let moving = deconvnet_animation("first", &image, &all).unwrap();
+    assert_eq!((moving.frames().len(), moving.frames().last()), (2 + 2 * all.len(), Some(picture.scene())));
+    // No pool lies before the first layer, one before the last.
+    let pools = model.graph().nodes().iter().any(|n| n.name == "pool");
+    assert!(pools && !has_switches(model.graph(), "first").unwrap() && has_switches(model.graph(), "end").unwrap());
     let named = deconvnet(&model, &x, &DeconvnetAsk { channels: &[order[1]], ..ask.clone() }).unwrap();
     assert_eq!(named[0], all[1]);
     let fails = |ask: DeconvnetAsk<'_>| deconvnet(&model, &x, &ask).unwrap_err();
@@ -350,7 +395,22 @@ fn inversion_restores_more_from_a_layer_that_keeps_more() {
     let norm = |v: &mut dyn Iterator<Item = f32>| v.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
     let error = norm(&mut goal.iter().zip(&got).map(|(a, b)| a - b)) / norm(&mut goal.iter().copied());
     assert!((error - found[0].error).abs() < 0.01, "{error} and {}", found[0].error);
-    assert_sound(&invert_sheet("net", &image, &found).unwrap());
+    let picture = invert_sheet("net", &image, &found).unwrap();
+    assert_sound(&picture);
+    for i in &found {
+        let steps: Vec<usize> = i.moments.iter().map(|m| m.step).collect();
+        assert_eq!(steps, [0, 1, 2, 3, 4, 6, 9, 13, 19, 28, 42, 63, 94, 141, 150]);
+        assert_eq!((i.moments[0].value, i.moments[14].value), (i.start, i.error));
+        assert!(i.moments[14].image == i.image && i.moments[7].value < i.start);
+    }
+    let moving = invert_animation("net", &image, &found).unwrap();
+    assert_eq!((moving.frames().len(), moving.frames().last()), (15, Some(picture.scene())));
+    assert_eq!(moving.frames()[5].texts().filter(|t| t.content() == "after 6 steps").count(), 3);
+    // Whoever watches can end it, and keeps what was done.
+    let mut watch = |done: usize| if done == 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    let early = invert_watched(&model, &x, "all", &config, &mut watch).unwrap();
+    assert_eq!(early.moments.last().map(|m| (m.step, m.value)), Some((5, early.error)));
+    assert_eq!(early.moments[..5], found[0].moments[..5]);
     assert!(invert(&model, &x, "al", &config).unwrap_err().help().unwrap().contains("'all'"));
     assert!(invert(&model, &x, "all", &InvertConfig { steps: 0, ..config.clone() }).is_err());
     assert!(invert(&model, &x, "all", &InvertConfig { levels: vec![[0.0, 1.0]; 3], ..config }).is_err());
@@ -380,7 +440,16 @@ fn maximisation_finds_the_known_best_image() {
     assert!(class.value > class.start && (value(&class.image) - class.value).abs() < 0.05 * class.value.abs());
     let again = maximise(&model, &Goal::Class(2), &config).unwrap();
     assert_eq!(again.image, class.image, "the same seed, the same image");
-    assert_sound(&maximise_sheet("net", &[("channel 1".into(), best), ("class 2".into(), class)]).unwrap());
+    for found in [&best, &class] {
+        let (first, last) = (found.moments.first().unwrap(), found.moments.last().unwrap());
+        assert_eq!((first.value as f32, last.value as f32, &last.image), (found.start, found.value, &found.image));
+        assert_eq!((first.step, last.step, found.moments.len()), (0, 60, 12));
+    }
+    let all = [("channel 1".into(), best), ("class 2".into(), class)];
+    let picture = maximise_sheet("net", &all).unwrap();
+    assert_sound(&picture);
+    let moving = maximise_animation("net", &all).unwrap();
+    assert_eq!((moving.frames().len(), moving.frames().last()), (12, Some(picture.scene())));
     let fails = |goal: Goal| maximise(&model, &goal, &config).unwrap_err();
     assert!(fails(Goal::Class(4)).help().unwrap().contains("0 to 3"));
     assert!(fails(Goal::Channel { layer: "conv2d".into(), channel: 2 }).message().contains("no channel 2"));

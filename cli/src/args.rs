@@ -11,13 +11,15 @@ use clap::{Args, Parser, Subcommand};
 
 pub use compare::CompareArgs;
 pub use look::{
-    AttributeArgs, Blank, DeconvnetArgs, FeaturesArgs, FiltersArgs, InvertArgs, LookArgs, MaximiseArgs, UnitArgs,
+    AttributeArgs, Blank, DeconvnetArgs, FeaturesArgs, FiltersArgs, InvertArgs, LookArgs, MaximiseArgs, ReportArgs,
+    SubjectArgs, UnitArgs,
 };
 
 const EXAMPLES: &str = "\
 Start here:
   striate train mnist                      a network for the digits that the program carries
   striate evaluate runs/mnist-1            how good is it on the test set?
+  striate report runs/mnist-1              all about the run as one page
   striate predict runs/mnist-1 digit.png   which digit is on my picture?
   striate predict efficientnet-lite0 photo.jpg   what is on my photo?
 
@@ -38,6 +40,8 @@ pub enum Command {
     Train(Box<TrainArgs>),
     /// Measure loss and accuracy of a model on a data set
     Evaluate(EvaluateArgs),
+    /// Write a report on a training run: one HTML page that opens without a network
+    Report(ReportArgs),
     /// Tell what is on a picture
     Predict(PredictArgs),
     /// Show the layers of a model: shapes, parameters, and what they cost
@@ -214,7 +218,7 @@ pub struct NetworkArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "How an image becomes the input (a model that says so needs none of this)")]
 pub struct PixelArgs {
-    /// What bytes are divided by: 255 makes them 0 to 1
+    /// What bytes are divided by: 255 makes them 0 to 1, 1 leaves them [default: the model's, else 255]
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pub scale: Option<f32>,
     /// What is subtracted then: one number, or one for each channel
@@ -484,7 +488,7 @@ pub struct BenchArgs {
     /// Seconds to time each algorithm
     #[arg(long, value_name = "SECONDS", default_value = "0.2", value_parser = seconds)]
     pub seconds: f64,
-    /// Draw what the algorithm moves, as SVG or PNG by the file's ending
+    /// Draw what the algorithm moves: .svg and .gif show one step after the other, .png all
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
     pub draw: Option<PathBuf>,
     /// Print the result as JSON

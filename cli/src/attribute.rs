@@ -5,12 +5,17 @@ use striate::Result;
 use striate::inspect::{AttributeConfig, Attribution, Curves, Trust, attribute, attribution_sheet, examine};
 
 use crate::args::{AttributeArgs, Blank};
-use crate::look::{self, Subject};
+use crate::look::{self, Moves, Subject};
 use crate::out;
 use crate::out::say;
+use crate::stop;
+
+// How far the sum of integrated gradients may be off before more steps are taken, and before it is said.
+const TOLERANCE: f32 = 0.01;
 
 pub fn run(args: &AttributeArgs) -> Result<()> {
-    let subject = Subject::open(&args.model, &args.image, &args.look)?;
+    let subject = Subject::open(&args.of, &args.look, Moves::No)?;
+    stop::at_once();
     let Subject { model, x, image, preprocess } = &subject;
     let channels = model.graph().input_shape()?.channels();
     let byte = match args.baseline {
@@ -24,6 +29,7 @@ pub fn run(args: &AttributeArgs) -> Result<()> {
         layer: args.layer.clone(),
         baseline: look::number_of_byte(preprocess.as_ref(), channels, byte),
         samples: args.samples,
+        tolerance: TOLERANCE,
         noise: args.noise,
         window: args.window,
         seed: args.seed,
@@ -44,8 +50,13 @@ pub fn run(args: &AttributeArgs) -> Result<()> {
             say!("  layer {layer}, {} x {}", map.dims()[0], map.dims()[1]);
         }
         if let Some([sum, rise]) = found.completeness {
-            say!("  the map sums to {sum:.3}; the score rises by {rise:.3} from the baseline to the image");
-            if (sum - rise).abs() > 0.1 * rise.abs() {
+            let gap = (sum - rise).abs() / rise.abs().max(f64::MIN_POSITIVE);
+            say!(
+                "  the map sums to {sum:.3}, the score rises by {rise:.3} from the baseline to the image: {} off, {} gradients",
+                percent(gap),
+                found.gradients
+            );
+            if gap > f64::from(TOLERANCE) {
                 say!("  warning: these should be equal; more --samples bring them together");
             }
         }
@@ -58,6 +69,11 @@ pub fn run(args: &AttributeArgs) -> Result<()> {
     Ok(())
 }
 
+// A large part of a rise that is nearly 0 says nothing.
+fn percent(part: f64) -> String {
+    if part < 10.0 { format!("{:.2} %", 100.0 * part) } else { "far".into() }
+}
+
 fn as_json(found: &Attribution, name: &str, trust: Option<&Trust>, picture: &str) -> serde_json::Value {
     let curve = |c: &Curves| json!({ "share": c.share, "map": c.map, "moved": c.moved, "area": c.area(), "moved_area": c.moved_area() });
     let layer = found.layer.as_ref().map(|(name, map)| json!({ "name": name, "shape": map.dims(), "map": map.data() }));
@@ -68,5 +84,5 @@ fn as_json(found: &Attribution, name: &str, trust: Option<&Trust>, picture: &str
     });
     json!({ "method": found.method.name(), "class": name, "index": found.class, "score": found.score,
             "probability": found.probability, "shape": found.map.dims(), "map": found.map.data(), "layer": layer,
-            "completeness": found.completeness, "checks": checks, "picture": picture })
+            "completeness": found.completeness, "gradients": found.gradients, "checks": checks, "picture": picture })
 }

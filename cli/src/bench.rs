@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use striate::conv::{Geometry, Pass};
 use striate::lab::{
-    Cost, Experiment, Floor, Laboratory, Measured, Movement, Occurrence, Outcome, Settings, Speed, Trial, draw,
-    geometries,
+    Cost, Experiment, Floor, Laboratory, Measured, Movement, Occurrence, Outcome, Settings, Speed, Trial, animate,
+    draw, geometries,
 };
 use striate::parallel::Pool;
 use striate::simd::Isa;
@@ -18,6 +18,9 @@ use crate::out::say;
 use crate::{input, out};
 
 pub fn run(args: &BenchArgs) -> Result<()> {
+    if let Some(path) = &args.draw {
+        out::check_picture(path, true)?;
+    }
     let batch = args.batch.map(usize::from);
     let mut layers = Vec::new();
     for target in targets(&args.what) {
@@ -295,8 +298,15 @@ fn draw_one(lab: &Laboratory, layers: &[Occurrence], args: &BenchArgs, path: &Pa
     let machine = striate::conv::Machine { isa: lab.isa(), threads: lab.threads() };
     let chosen = striate::conv::choose(g, Pass::Forward, machine, None)?.algorithm;
     let movement = Movement::of(g, args.algorithm.as_deref().unwrap_or(chosen), lab.isa())?;
-    draw(&movement, Some(Floor::new(Cost::of(g), lab.speed()))).save(path)?;
-    say!("Drawn: {}", path.display());
+    let floor = Some(Floor::new(Cost::of(g), lab.speed()));
+    if out::ends_in(path, out::MOVING) {
+        let animation = animate(&movement, floor)?;
+        animation.save(path)?;
+        say!("Drawn: {} ({} steps, it moves)", path.display(), animation.frames().len());
+    } else {
+        draw(&movement, floor).save(path)?;
+        say!("Drawn: {}", path.display());
+    }
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use striate::{Error, ErrorKind, Result};
 
 use crate::args::claim::ClaimArgs;
 use crate::out::say;
-use crate::{look, out, stop};
+use crate::{out, stop};
 
 pub fn run(args: &ClaimArgs) -> Result<()> {
     let all: Vec<&'static Claim> = match (&args.name, args.all) {
@@ -98,7 +98,7 @@ impl Pictures {
                 Self::Folder(path.clone())
             }
             Some(path) => {
-                look::check_picture(path)?;
+                out::check_picture(path, false)?;
                 Self::File(path.clone())
             }
         })

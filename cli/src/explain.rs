@@ -11,8 +11,8 @@ use striate::visual::{Animation, Picture};
 use striate::{Error, Graph, Result, Tensor};
 
 use crate::args::explain::{
-    BackwardConvArgs, BackwardPoolArgs, ConvArgs, ConvInput, ExplainArgs, Explained, FieldArgs, Kind, Layer,
-    LoweredArgs, PoolArgs, PoolInput, ShapesArgs, ShowArgs,
+    BackwardConvArgs, BackwardPoolArgs, ConvArgs, ConvInput, DrawArgs, ExplainArgs, Explained, FieldArgs, Kind, Layer,
+    LoweredArgs, PoolArgs, PoolInput, ReachArgs, ShapesArgs, ShowArgs,
 };
 use crate::args::{NetworkArgs, SizeArgs};
 use crate::out::say;
@@ -133,17 +133,17 @@ fn shapes(args: &ShapesArgs) -> Result<()> {
     let shapes = match (&args.model, args.input, args.kernel) {
         (Some(model), ..) => Shapes::of(&graph(model, &args.network, &args.size)?),
         (None, Some(input), Some(kernel)) => {
-            let ShapesArgs { stride, dilation, padding, .. } = *args;
+            let ShapesArgs { stride, reach: ReachArgs { padding, dilation }, .. } = *args;
             let window = Window { kernel, stride, dilation, padding, ceil: false };
             Shapes::of_window(input, &window, args.filters.unwrap_or(input[2]))?
         }
         // The arguments require one or the other.
         _ => return Err(Error::argument("nothing to explain").with_help("give a network, or --in and --kernel")),
     };
-    still((args.draw.as_deref(), args.json), || shapes.picture())?;
-    if args.json {
+    still(&args.to, || shapes.picture())?;
+    if args.to.json {
         out::json(json!({ "title": shapes.title, "layers": shapes.layers }));
-    } else if args.draw.is_none() {
+    } else if args.to.draw.is_none() {
         out::raw(shapes.text().as_bytes());
     }
     Ok(())
@@ -151,10 +151,10 @@ fn shapes(args: &ShapesArgs) -> Result<()> {
 
 fn receptive_field(args: &FieldArgs) -> Result<()> {
     let steps = FieldSteps::of(&graph(&args.model, &args.network, &args.size)?, args.layer.as_deref())?;
-    still((args.draw.as_deref(), args.json), || steps.picture())?;
-    if args.json {
+    still(&args.to, || steps.picture())?;
+    if args.to.json {
         out::json(json!(steps));
-    } else if args.draw.is_none() {
+    } else if args.to.draw.is_none() {
         out::raw(steps.text().as_bytes());
     }
     Ok(())
@@ -183,7 +183,7 @@ impl ConvInput {
         }
         let bias = if self.bias.is_empty() && !given { example.bias.clone() } else { self.bias.clone() };
         let kernels = if self.w.is_empty() { example.kernels } else { kernels };
-        let ConvInput { stride, padding, pad_value, dilation, groups, .. } = *self;
+        let ConvInput { stride, reach: ReachArgs { padding, dilation }, pad_value, groups, .. } = *self;
         Ok(Convolution { x, kernels, bias, stride, dilation, padding, pad_value, groups, flip: false })
     }
 }
@@ -194,7 +194,7 @@ impl PoolInput {
             Some(text) => maps(text).map_err(|e| e.within("--x"))?,
             None => PoolCase::example().x,
         };
-        let PoolInput { kind, window, stride, padding, dilation, ceil, count_padding, .. } = *self;
+        let PoolInput { kind, window, stride, reach: ReachArgs { padding, dilation }, ceil, count_padding, .. } = *self;
         Ok(PoolCase { x, pool: Pool2D { kind, window, stride, padding, dilation, ceil, count_padding } })
     }
 }
@@ -268,15 +268,13 @@ fn draw(
     picture: impl Fn([usize; 3]) -> Result<Picture>,
     animation: impl Fn() -> Result<Animation>,
 ) -> Result<()> {
-    let Some(path) = &show.draw else { return Ok(()) };
-    let moves = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gif") || e.eq_ignore_ascii_case("svg"));
-    let gif = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gif"));
+    let Some(path) = &show.to.draw else { return Ok(()) };
     match cell {
-        Some(_) if gif => {
+        Some(_) if out::ends_in(path, &["gif"]) => {
             return Err(Error::argument("one step does not move, so it makes no .gif")
                 .with_help("end the name in .svg or .png, or leave --cell away"));
         }
-        None if moves => {
+        None if out::ends_in(path, out::MOVING) => {
             let animation = animation()?;
             animation.save(path)?;
             told(show, path, &format!(" ({} steps, it moves)", animation.frames().len()));
@@ -290,16 +288,16 @@ fn draw(
 }
 
 fn told(show: &ShowArgs, path: &Path, more: &str) {
-    if !show.json {
+    if !show.to.json {
         say!("Drawn: {}{more}", path.display());
     }
 }
 
-// A picture that never moves; whether JSON is printed, so that nothing else is.
-fn still((path, json): (Option<&Path>, bool), picture: impl Fn() -> Result<Picture>) -> Result<()> {
-    let Some(path) = path else { return Ok(()) };
+// A picture that never moves.
+fn still(to: &DrawArgs, picture: impl Fn() -> Result<Picture>) -> Result<()> {
+    let Some(path) = &to.draw else { return Ok(()) };
     picture()?.save(path)?;
-    if !json {
+    if !to.json {
         say!("Drawn: {}", path.display());
     }
     Ok(())
@@ -307,9 +305,9 @@ fn still((path, json): (Option<&Path>, bool), picture: impl Fn() -> Result<Pictu
 
 // The numbers, or the text unless a picture was asked for.
 fn answer(show: &ShowArgs, value: impl Fn() -> Value, text: impl Fn() -> Result<String>) -> Result<()> {
-    if show.json {
+    if show.to.json {
         out::json(value());
-    } else if show.draw.is_none() {
+    } else if show.to.draw.is_none() {
         out::raw(text()?.as_bytes());
     }
     Ok(())

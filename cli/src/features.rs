@@ -5,13 +5,14 @@ use std::path::Path;
 use serde_json::json;
 use striate::data::Image;
 use striate::inspect::{
-    FeatureStyle, LayerMaps, feature_maps, features_sheet, filter_images, filtered_sheet, line_filters, stages,
+    FeatureStyle, LayerMaps, feature_maps, features_animation, features_sheet, filter_images, filtered_sheet,
+    line_filters, stages,
 };
 use striate::visual::short;
 use striate::{Error, Result};
 
-use crate::args::FeaturesArgs;
-use crate::look::{self, Subject};
+use crate::args::{FeaturesArgs, SubjectArgs};
+use crate::look::{self, Moves, Subject};
 use crate::out;
 use crate::out::say;
 
@@ -23,16 +24,22 @@ pub fn run(args: &FeaturesArgs) -> Result<()> {
         return Err(Error::argument(format!("features takes a model and one image, not {} names", args.inputs.len()))
             .with_help("striate features MODEL IMAGE; or, without a model, striate features --lines IMAGE..."));
     };
-    let subject = Subject::open(&model.to_string_lossy(), image, &args.look)?;
+    let of = SubjectArgs { model: model.to_string_lossy().into_owned(), image: image.clone() };
+    let subject = Subject::open(&of, &args.look, Moves::Yes)?;
     let graph = subject.model.graph();
     let layers = if args.layer.is_empty() { stages(graph)? } else { args.layer.clone() };
     let maps = feature_maps(&subject.model, &subject.x, &layers, &args.look.machine.machine()?)?;
     let style = FeatureStyle { channels: args.channels, own_range: args.each };
-    let picture = features_sheet(graph.name(), &subject.image, &maps, &style)?;
     if !args.look.json {
         maps.iter().for_each(|m| say!("{}", in_words(m)));
     }
-    let path = look::save(&picture, &args.look, "features")?;
+    let (name, photo) = (graph.name(), &subject.image);
+    let path = look::save_moving(
+        || features_sheet(name, photo, &maps, &style),
+        || features_animation(name, photo, &maps, &style),
+        &args.look,
+        "features",
+    )?;
     if args.look.json {
         let layers = maps
             .iter()
@@ -65,6 +72,7 @@ fn in_words(maps: &LayerMaps) -> String {
 
 // E22: bytes / 255, both images as one batch where they have one size, convolved with two 7x7 filters.
 fn lines(args: &FeaturesArgs) -> Result<()> {
+    args.look.out.iter().try_for_each(|path| out::check_picture(path, false))?;
     let open = |path: &std::path::PathBuf| Ok((name(path), Image::open(path)?));
     let images: Vec<(String, Image)> = args.inputs.iter().map(open).collect::<Result<_>>()?;
     let alone: Vec<Image> = images.iter().map(|(_, image)| image.clone()).collect();

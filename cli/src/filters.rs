@@ -1,18 +1,21 @@
 //! `striate filters MODEL`: the kernels of a layer as pictures, and what they were before training.
 
 use serde_json::json;
-use striate::inspect::{Kernels, filters_sheet, kernels};
+use striate::inspect::{Kernels, filters_sheet, kernel_change, kernels};
 use striate::{Error, Model, Result};
 
 use crate::args::FiltersArgs;
+use crate::look::Moves;
 use crate::out::say;
 use crate::{input, look, out};
 
 pub fn run(args: &FiltersArgs) -> Result<()> {
-    let model = look::open_model(&args.model, &args.look)?;
+    let model = look::open_model(&args.model, &args.look, Moves::No)?;
     let now = kernels(&model, args.layer.as_deref())?;
     let before = match (&args.compare, args.before) {
-        (Some(other), _) => Some((other.clone(), kernels(&look::open_model(other, &args.look)?, Some(&now.layer))?)),
+        (Some(other), _) => {
+            Some((other.clone(), kernels(&look::open_model(other, &args.look, Moves::No)?, Some(&now.layer))?))
+        }
         (None, true) => Some(("before training".into(), kernels(&fresh(&model)?, Some(&now.layer))?)),
         (None, false) => None,
     };
@@ -29,7 +32,7 @@ pub fn run(args: &FiltersArgs) -> Result<()> {
         let d = now.w.dims();
         say!("{name}, layer {}: {} kernels of {} x {} x {}", now.layer, d[3], d[0], d[1], d[2]);
         if let Some((what, other)) = &before {
-            say!("they differ from {what} by {:.1} % of the size there", 100.0 * change(&now, other));
+            say!("they differ from {what} by {:.1} % of the size there", 100.0 * kernel_change(&now, other)?);
         }
     }
     let path = look::save(&picture, &args.look, "filters")?;
@@ -49,10 +52,4 @@ fn fresh(model: &Model) -> Result<Model> {
             .with_help("only runs of `striate train` note their seed; compare with another file: --compare FILE")
     })?;
     Model::new(model.graph().clone(), settings.seed)
-}
-
-fn change(now: &Kernels, before: &Kernels) -> f64 {
-    let size = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
-    let moved = size(&mut now.w.data().iter().zip(before.w.data()).map(|(a, b)| a - b));
-    moved / size(&mut before.w.data().iter().copied()).max(f64::MIN_POSITIVE)
 }

@@ -2,15 +2,15 @@
 
 use serde_json::json;
 use striate::Result;
-use striate::inspect::{Inversion, InvertConfig, invert, invert_sheet, stages};
+use striate::inspect::{Inversion, InvertConfig, invert_animation, invert_sheet, invert_watched, stages};
 
 use crate::args::InvertArgs;
-use crate::look::{self, Subject};
+use crate::look::{self, Moves, Steps, Subject};
 use crate::out;
 use crate::out::say;
 
 pub fn run(args: &InvertArgs) -> Result<()> {
-    let subject = Subject::open(&args.model, &args.image, &args.look)?;
+    let subject = Subject::open(&args.of, &args.look, Moves::Yes)?;
     let graph = subject.model.graph();
     let mut layers = args.layer.clone();
     if layers.is_empty() {
@@ -27,8 +27,13 @@ pub fn run(args: &InvertArgs) -> Result<()> {
         machine: args.look.machine.machine()?,
     };
     let mut all: Vec<Inversion> = Vec::new();
+    let mut finished = 0;
     for layer in &layers {
-        let found = invert(&subject.model, &subject.x, layer, &config)?;
+        let mut steps = Steps::new(config.steps, &args.look);
+        let found = invert_watched(&subject.model, &subject.x, layer, &config, &mut |done| steps.watch(done));
+        let ended = steps.end();
+        let found = found?;
+        finished += usize::from(ended);
         if !args.look.json {
             say!(
                 "layer {layer}: {} values, restored to {:.1} % off (grey: {:.1} %); correlation with the image {:.3}",
@@ -39,15 +44,27 @@ pub fn run(args: &InvertArgs) -> Result<()> {
             );
         }
         all.push(found);
+        if !ended {
+            break;
+        }
     }
-    let picture = invert_sheet(graph.name(), &subject.image, &all)?;
-    let path = look::save(&picture, &args.look, "invert")?;
+    let (name, photo) = (graph.name(), &subject.image);
+    let path = look::save_moving(
+        || invert_sheet(name, photo, &all),
+        || invert_animation(name, photo, &all),
+        &args.look,
+        "invert",
+    )?;
     if args.look.json {
         let one = all.iter().map(|i| {
+            let steps: Vec<_> = i.moments.iter().map(|m| json!({ "step": m.step, "error": m.value })).collect();
             json!({ "layer": i.layer, "values": i.values, "error": i.error, "start": i.start, "correlation": i.correlation,
-                    "shape": i.image.dims(), "pixels": i.image.pixels() })
+                    "steps": steps, "shape": i.image.dims(), "pixels": i.image.pixels() })
         });
         out::json(json!({ "layers": one.collect::<Vec<_>>(), "picture": path }));
+    }
+    if finished < layers.len() {
+        return Err(look::stopped(finished, layers.len(), "layers", &path));
     }
     Ok(())
 }

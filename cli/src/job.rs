@@ -44,8 +44,20 @@ pub struct Start {
     /// A data set's name, or the whole path of a folder.
     pub data: String,
     model: String,
-    validate: Option<String>,
-    limit: Option<usize>,
+    /// What is measured after each epoch: `test`, or a share of the training set.
+    pub validate: Option<String>,
+    /// How many of the training samples are used.
+    pub limit: Option<usize>,
+}
+
+/// The data of a run, in the parts that it used.
+pub struct Parts {
+    /// All the data.
+    pub split: Split,
+    /// What is trained on.
+    pub train: Part,
+    /// What is measured after each epoch.
+    pub validation: Option<Part>,
 }
 
 impl Job {
@@ -59,7 +71,7 @@ impl Job {
         let mut train = own.train.clone();
         change(&mut train, args)?;
         train.validate()?;
-        let split = open(&start.model, &own, &asked)?;
+        let split = open(&start.model, &own.graph, &asked)?;
         let graph = fitted(&start.model, &own, &args.size, &split)?;
         let mut recipe = Recipe { graph, train };
         warn(&split, &recipe)?;
@@ -88,7 +100,7 @@ impl Job {
             return Err(Error::argument(format!("the run in {} is on {}, not {asked}", path.display(), start.data))
                 .with_help(format!("go on with: striate train --resume {}", path.display())));
         }
-        let split = open(&start.model, &recipe, &start.data)?;
+        let split = open(&start.model, &recipe.graph, &start.data)?;
         warn(&split, &recipe)?;
         let (train, validation) = start.parts(&split, recipe.train.seed)?;
         set_length(&mut recipe.train, (args.epochs, args.updates), train.len());
@@ -112,14 +124,9 @@ impl Job {
         Ok(model)
     }
 
-    /// What the pictures of the run are called: Keras gives a network without a name that of its class.
+    /// What the pictures of the run are called.
     pub fn title(&self) -> String {
-        let file = Path::new(&self.start.model).file_stem().map(|stem| stem.to_string_lossy());
-        let name = match self.recipe.graph.name() {
-            "sequential" => file.unwrap_or("network".into()),
-            name => name.into(),
-        };
-        format!("{name} on {}", self.split.train.name())
+        self.start.title(&self.recipe.graph, &self.split)
     }
 
     /// What was made of a network of the zoo to fit the data, if it is not as it stands there.
@@ -142,6 +149,33 @@ impl Job {
 }
 
 impl Start {
+    /// What was asked for when the run in a folder was started.
+    pub fn of(folder: &Path) -> Result<Self> {
+        Self::read(&folder.join(START))
+    }
+
+    /// Whether a run was started in a folder, however far it came.
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(START).is_file()
+    }
+
+    /// The data of the run; `place` is where they are now, if they have moved.
+    pub fn parts_of(&self, graph: &Graph, seed: u64, place: Option<&str>) -> Result<Parts> {
+        let split = open(&self.model, graph, place.unwrap_or(&self.data))?;
+        let (train, validation) = self.parts(&split, seed)?;
+        Ok(Parts { split, train, validation })
+    }
+
+    /// What was trained on what: Keras gives a network without a name that of its class.
+    pub fn title(&self, graph: &Graph, split: &Split) -> String {
+        let file = Path::new(&self.model).file_stem().map(|stem| stem.to_string_lossy());
+        let name = match graph.name() {
+            "sequential" => file.unwrap_or("network".into()),
+            name => name.into(),
+        };
+        format!("{name} on {}", split.train.name())
+    }
+
     fn json(&self) -> Value {
         json!({ "data": self.data, "model": self.model, "validate": self.validate, "limit": self.limit })
     }
@@ -178,8 +212,8 @@ impl Start {
 }
 
 /// The data under the name that the user gave, in the size of the network; `model` is what the user called that.
-pub fn open(model: &str, recipe: &Recipe, name: &str) -> Result<Split> {
-    let input = recipe.graph.input_shape()?.hwc()?;
+pub fn open(model: &str, graph: &Graph, name: &str) -> Result<Split> {
+    let input = graph.input_shape()?.hwc()?;
     let own = input::entry(model).and_then(|entry| entry.preprocess(input));
     input::data(name, own.or_else(|| Preprocess::new(input).ok()).as_ref())
 }

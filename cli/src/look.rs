@@ -1,15 +1,18 @@
 //! What the commands that look inside share: a model, an image as the network sees it, and where the picture goes.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use striate::data::{Image, Preprocess};
-use striate::visual::Picture;
-use striate::{Error, Model, Result, Shape};
+use striate::visual::{Animation, Picture};
+use striate::{Error, ErrorKind, Model, Result, Shape};
 
-use crate::args::{LookArgs, PixelArgs};
+use crate::args::{LookArgs, PixelArgs, SubjectArgs};
 use crate::input::{self, Wanted};
-use crate::out::say;
-use crate::sample;
+use crate::out::{self, say};
+use crate::progress::Bar;
+use crate::{sample, stop};
 
 /// A model and one sample.
 pub struct Subject {
@@ -24,9 +27,9 @@ pub struct Subject {
 
 impl Subject {
     /// The model and the image that the arguments name.
-    pub fn open(model: &str, image: &Path, args: &LookArgs) -> Result<Self> {
-        let model = open_model(model, args)?;
-        let (x, image, preprocess) = read(&model, image, &args.pixels)?;
+    pub fn open(of: &SubjectArgs, args: &LookArgs, moves: Moves) -> Result<Self> {
+        let model = open_model(&of.model, args, moves)?;
+        let (x, image, preprocess) = read(&model, &of.image, &args.pixels)?;
         Ok(Self { model, x, image, preprocess })
     }
 
@@ -41,20 +44,19 @@ pub fn label(model: &Model, class: usize) -> String {
     model.labels.get(class).cloned().unwrap_or_else(|| format!("class {class}"))
 }
 
-/// A model with its weights. That the picture has a kind is checked first, since what follows may take minutes.
-pub fn open_model(name: &str, args: &LookArgs) -> Result<Model> {
-    args.out.as_deref().map_or(Ok(()), check_picture)?;
-    input::trained(name, &Wanted { network: &args.network, offline: args.offline })
+/// Whether the picture of a command can move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moves {
+    Yes,
+    No,
 }
 
-/// Checks that the name of a file says which kind of picture it is to be.
-pub fn check_picture(path: &Path) -> Result<()> {
-    let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase());
-    if matches!(ending.as_deref(), Some("svg" | "png")) {
-        return Ok(());
+/// A model with its weights. That the picture can be written is checked first, since what follows may take minutes.
+pub fn open_model(name: &str, args: &LookArgs, moves: Moves) -> Result<Model> {
+    if let Some(path) = &args.out {
+        out::check_picture(path, moves == Moves::Yes)?;
     }
-    Err(Error::argument(format!("{} names no kind of picture", path.display()))
-        .with_help("end the name in .svg or .png"))
+    input::trained(name, &Wanted { network: &args.network, offline: args.offline })
 }
 
 /// The class that a text names, by its number or by its label.
@@ -120,6 +122,57 @@ pub fn save(picture: &Picture, args: &LookArgs, name: &str) -> Result<PathBuf> {
         say!("Drawn: {}", path.display());
     }
     Ok(path)
+}
+
+/// As [`save`]; where the name ends in .svg or .gif, the picture moves.
+pub fn save_moving(
+    picture: impl FnOnce() -> Result<Picture>,
+    animation: impl FnOnce() -> Result<Animation>,
+    args: &LookArgs,
+    name: &str,
+) -> Result<PathBuf> {
+    let Some(path) = args.out.as_ref().filter(|path| out::ends_in(path, out::MOVING)) else {
+        return save(&picture()?, args, name);
+    };
+    let animation = animation()?;
+    animation.save(path)?;
+    if !args.json {
+        say!("Drawn: {} ({} pictures, it moves)", path.display(), animation.frames().len());
+    }
+    Ok(path.clone())
+}
+
+/// The steps of something long: a bar on a terminal, and the end where Ctrl-C was pressed.
+pub struct Steps {
+    bar: Bar,
+    start: Instant,
+    of: usize,
+    done: usize,
+}
+
+impl Steps {
+    pub fn new(of: usize, args: &LookArgs) -> Self {
+        Self { bar: Bar::new(args.json), start: Instant::now(), of, done: 0 }
+    }
+
+    /// Hears how many steps are done.
+    pub fn watch(&mut self, done: usize) -> ControlFlow<()> {
+        self.done = done;
+        self.bar.show(done as u64, self.of as u64, self.start.elapsed().as_secs_f64(), "");
+        if stop::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Ends the line of the bar; whether all steps were done.
+    pub fn end(mut self) -> bool {
+        self.bar.abandon();
+        self.done >= self.of
+    }
+}
+
+/// The error of a command that was stopped, whose picture shows how far it came.
+pub fn stopped(finished: usize, of: usize, what: &str, path: &Path) -> Error {
+    Error::new(ErrorKind::Stopped, format!("stopped after {finished} of {of} {what}"))
+        .with_help(format!("{} shows how far it came", path.display()))
 }
 
 /// The numbers of black and white for each channel; none where the model does not say.

@@ -34,6 +34,7 @@ mod out;
 mod plan;
 mod predict;
 mod progress;
+mod report;
 mod run_folder;
 mod sample;
 mod stop;
@@ -67,6 +68,7 @@ fn run(command: &Command) -> striate::Result<ExitCode> {
     match command {
         Command::Train(args) => train::run(args),
         Command::Evaluate(args) => evaluate::run(args),
+        Command::Report(args) => report::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Summary(args) => summary::run(args),
         Command::Check(args) => check::run(args),

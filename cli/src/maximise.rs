@@ -1,15 +1,16 @@
 //! `striate maximise MODEL`: the images that classes or channels answer to most.
 
 use serde_json::json;
-use striate::inspect::{Goal, MaximiseConfig, Maximum, maximise, maximise_sheet};
+use striate::inspect::{Goal, MaximiseConfig, Maximum, maximise_animation, maximise_sheet, maximise_watched};
 use striate::{Error, Result};
 
 use crate::args::MaximiseArgs;
+use crate::look::{Moves, Steps};
 use crate::out::say;
 use crate::{look, out, sample};
 
 pub fn run(args: &MaximiseArgs) -> Result<()> {
-    let model = look::open_model(&args.model, &args.look)?;
+    let model = look::open_model(&args.model, &args.look, Moves::Yes)?;
     let graph = model.graph();
     let input = graph.input_shape()?;
     let preprocess = sample::preprocess(model.preprocess.as_ref(), &args.look.pixels, input)?;
@@ -35,20 +36,36 @@ pub fn run(args: &MaximiseArgs) -> Result<()> {
         machine: args.look.machine.machine()?,
     };
     let mut all: Vec<(String, Maximum)> = Vec::new();
+    let (mut finished, of) = (0, goals.len());
     for (name, goal) in goals {
-        let found = maximise(&model, &goal, &config)?;
+        let mut steps = Steps::new(config.steps, &args.look);
+        let found = maximise_watched(&model, &goal, &config, &mut |done| steps.watch(done));
+        let ended = steps.end();
+        let found = found?;
+        finished += usize::from(ended);
         if !args.look.json {
             say!("{name}: {:.4} for grey, {:.4} for the image", found.start, found.value);
         }
         all.push((name, found));
+        if !ended {
+            break;
+        }
     }
-    let picture = maximise_sheet(graph.name(), &all)?;
-    let path = look::save(&picture, &args.look, "maximise")?;
+    let path = look::save_moving(
+        || maximise_sheet(graph.name(), &all),
+        || maximise_animation(graph.name(), &all),
+        &args.look,
+        "maximise",
+    )?;
     if args.look.json {
         let one = all.iter().map(|(name, m)| {
-            json!({ "goal": name, "start": m.start, "value": m.value, "shape": m.image.dims(), "pixels": m.image.pixels() })
+            let steps: Vec<_> = m.moments.iter().map(|m| json!({ "step": m.step, "value": m.value })).collect();
+            json!({ "goal": name, "start": m.start, "value": m.value, "steps": steps, "shape": m.image.dims(), "pixels": m.image.pixels() })
         });
         out::json(json!({ "images": one.collect::<Vec<_>>(), "picture": path }));
+    }
+    if finished < of {
+        return Err(look::stopped(finished, of, "images", &path));
     }
     Ok(())
 }

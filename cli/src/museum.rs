@@ -1,28 +1,38 @@
 //! `striate museum`: famous mistakes at work in a sandbox; what the loss says, and what a check says.
 
 use serde_json::json;
-use striate::Result;
 use striate::inspect::museum::{Check, Exhibit, Visit, VisitConfig, exhibit, exhibits, visit};
+use striate::{Error, Result};
 
 use crate::args::explain::MuseumArgs;
 use crate::out;
 use crate::out::say;
+use crate::stop;
 
 pub fn run(args: &MuseumArgs) -> Result<()> {
-    let Some(name) = &args.exhibit else { return list(args.json) };
+    let Some(name) = &args.exhibit else {
+        return match &args.to.draw {
+            None => list(args.to.json),
+            Some(_) => Err(Error::argument("nothing was named to be drawn").with_help("striate museum D4 --draw FILE")),
+        };
+    };
+    if let Some(path) = &args.to.draw {
+        out::check_picture(path, false)?;
+    }
+    stop::at_once();
     let config = VisitConfig { updates: args.updates, seed: args.seed, ..VisitConfig::default() };
     let rooms: Vec<&Exhibit> = match name.as_str() {
         "all" => exhibits().iter().collect(),
         name => vec![exhibit(name)?],
     };
-    let (one, quiet) = (rooms.len() == 1, args.json);
+    let (one, quiet) = (rooms.len() == 1, args.to.json);
     let mut tell = |visit: &Visit| match (quiet, one) {
         (true, _) => {}
         (false, true) => out::raw(visit.to_string().as_bytes()),
         (false, false) => brief(visit),
     };
     let visits = visit(&rooms, &config, &mut tell)?;
-    if let Some(path) = &args.draw {
+    if let Some(path) = &args.to.draw {
         let picture = if one { visits[0].picture()? } else { Visit::pictures(&visits)? };
         picture.save(path)?;
         if !quiet {

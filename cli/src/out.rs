@@ -14,6 +14,32 @@ use striate::{Error, Result};
 
 static FAILED: OnceLock<io::Error> = OnceLock::new();
 
+/// The endings of pictures that can move.
+pub const MOVING: &[&str] = &["svg", "gif"];
+/// The endings of pictures that stand still.
+pub const STILL: &[&str] = &["svg", "png"];
+
+/// Whether a file's name ends in one of these.
+pub fn ends_in(path: &Path, endings: &[&str]) -> bool {
+    path.extension().is_some_and(|own| endings.iter().any(|ending| own.eq_ignore_ascii_case(ending)))
+}
+
+/// An error where a picture could not be written in the end, told before there is much to lose.
+pub fn check_picture(path: &Path, moves: bool) -> Result<()> {
+    let has_kind = ends_in(path, STILL) || moves && ends_in(path, MOVING);
+    if !has_kind {
+        let help = if moves { "end the name in .png, .svg or .gif" } else { "end the name in .svg or .png" };
+        return Err(Error::argument(format!("{} names no kind of picture", path.display())).with_help(help));
+    }
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            Err(Error::argument(format!("cannot write {}: no folder {}", path.display(), folder.display()))
+                .with_help("create the folder first, or give another path"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Prints a line on standard output.
 macro_rules! say {
     ($($text:tt)*) => { $crate::out::line(format_args!($($text)*)) };

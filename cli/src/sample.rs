@@ -31,12 +31,26 @@ pub fn preprocess(known: Option<&Preprocess>, args: &PixelArgs, input: Shape) ->
             Some(all) => all.to_vec(),
         };
         let (mean, std) = (each(&args.mean, 0.0), each(&args.std, 1.0));
+        if known.is_none() && args.scale.is_none() {
+            check_mean(&mean)?;
+        }
         recipe = recipe.mean_std(&mean, &std).map_err(|e| e.within("--mean, --std"))?;
     }
     if let Some(part) = part(args, dims)? {
         recipe = recipe.framing(Framing::Crop { part }).map_err(|e| e.within("--crop"))?;
     }
     Ok(Some(recipe))
+}
+
+// A mean of bytes, where bytes are made 0 to 1 before it is subtracted, would leave an image without contrast.
+fn check_mean(mean: &[f32]) -> Result<()> {
+    match mean.iter().find(|m| m.abs() > 2.0) {
+        Some(m) => Err(Error::argument(format!(
+            "--mean {m} is that of bytes, but bytes are divided by 255 before it is subtracted"
+        ))
+        .with_help("give --scale 1 too, so that bytes are not divided; or the mean of numbers from 0 to 1")),
+        None => Ok(()),
+    }
 }
 
 // The part of the image that is kept: given, or the network's size of a larger one.
@@ -97,6 +111,10 @@ impl Dataset for Prepared {
 
     fn image(&self, i: usize) -> Option<Image> {
         self.of.image(i)
+    }
+
+    fn source(&self, i: usize) -> Option<String> {
+        self.of.source(i)
     }
 
     fn preprocess(&self) -> Option<&Preprocess> {

@@ -15,6 +15,14 @@ pub fn flag() -> &'static AtomicBool {
     &STOP
 }
 
+/// Ctrl-C ends the program at once, and says so: for work that leaves nothing half done, and nothing worth keeping.
+pub fn at_once() {
+    let _ = ctrlc::set_handler(|| {
+        crate::out::complain(format_args!("error: stopped; no picture was drawn\n  help: run it again"));
+        std::process::exit(130);
+    });
+}
+
 /// Whether Ctrl-C was pressed; from the first call on it no longer ends the program at once.
 pub fn asked() -> bool {
     flag().load(Ordering::Relaxed)

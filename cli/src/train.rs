@@ -157,6 +157,7 @@ fn say_goodbye(job: &Job, history: &History, test: &Evaluation, digest: &str) {
     say!("\nNext:");
     say!("  striate predict {folder} picture.png");
     say!("  striate evaluate {folder}");
+    say!("  striate report {folder}");
     say!("  striate check {folder}");
 }
 

@@ -3,19 +3,18 @@
 use serde_json::json;
 use striate::Result;
 use striate::data::Image;
-use striate::inspect::{ExciteAsk, Excited, Unit, most_exciting, unit, unit_sheet, unit_words};
+use striate::inspect::{ExciteAsk, Excited, Unit, most_exciting, unit, unit_animation, unit_sheet, unit_words};
 
 use crate::args::UnitArgs;
-use crate::look::{self, Subject};
+use crate::look::{self, Moves, Subject};
 use crate::out::say;
 use crate::{input, out, sample};
 
 pub fn run(args: &UnitArgs) -> Result<()> {
-    let subject = Subject::open(&args.model, &args.image, &args.look)?;
+    let subject = Subject::open(&args.of, &args.look, Moves::Yes)?;
     let machine = args.look.machine.machine()?;
     let found = unit(&subject.model, &subject.x, &args.layer, args.at, &machine)?;
     let images = exciting(args, &subject)?;
-    let picture = unit_sheet(&found, &subject.image, &images)?;
     if !args.look.json {
         let [y, x, c] = found.at;
         say!("layer {} ({}), row {y}, column {x}, channel {c}", found.layer, found.class);
@@ -25,7 +24,12 @@ pub fn run(args: &UnitArgs) -> Result<()> {
             say!("  image {} ({}): {:.4} at row {}, column {}", e.index, e.class, e.value, e.at[0], e.at[1]);
         }
     }
-    let path = look::save(&picture, &args.look, "unit")?;
+    let path = look::save_moving(
+        || unit_sheet(&found, &subject.image, &images),
+        || unit_animation(&found, &subject.image, &images),
+        &args.look,
+        "unit",
+    )?;
     if args.look.json {
         out::json(as_json(&found, &images, &path.to_string_lossy()));
     }

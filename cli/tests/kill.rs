@@ -79,6 +79,37 @@ fn ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on() {
 }
 
 #[test]
+fn ctrl_c_draws_what_was_done_and_ends_what_leaves_nothing() {
+    let folder = Folder::new();
+    folder.ok(&["train", "mnist", "--limit", "100", "--epochs", "1", "--out", "run"]);
+    let digit = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/digits/3.png");
+    let digit = digit.to_str().unwrap();
+    for (args, message, drawn) in [
+        (
+            vec!["maximise", "run", "--class", "1", "2", "--steps", "100000", "--out", "a.png"],
+            "stopped after 0 of 2",
+            true,
+        ),
+        (vec!["invert", "run", digit, "--steps", "100000", "--out", "b.gif"], "stopped after 0 of", true),
+        (vec!["museum", "D4", "--updates", "100000", "--draw", "c.png"], "no picture was drawn", false),
+        (
+            vec!["attribute", "run", digit, "-m", "smoothgrad", "--samples", "10000", "--out", "d.png"],
+            "no picture was drawn",
+            false,
+        ),
+    ] {
+        let mut child = folder.command(&args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(1500));
+        send("-INT", child.id());
+        let mut said = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{args:?}: {said}");
+        assert!(said.contains(message), "{args:?}: {said}");
+        assert_eq!(folder.file(args[args.len() - 1]).exists(), drawn, "{args:?}");
+    }
+}
+
+#[test]
 fn ctrl_c_during_the_last_test_loses_nothing() {
     let folder = Folder::new();
     let mut child = folder

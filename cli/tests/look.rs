@@ -6,6 +6,7 @@ use std::path::Path;
 
 use common::{Folder, grey_png, json};
 use striate::data::Preprocess;
+use striate::format::npy::{Array, Numbers};
 use striate::ops::{Activation, Dense, Flatten};
 use striate::{Model, Sequential, zoo};
 
@@ -158,10 +159,61 @@ fn deconvnet_invert_and_maximise_draw() {
     is_picture(&folder, "maximise.png");
 }
 
+// The frames of a GIF, and how long the last is shown against the first.
+fn frames(folder: &Folder, name: &str) -> (usize, u16) {
+    let mut options = gif::DecodeOptions::new();
+    options.set_color_output(gif::ColorOutput::Indexed);
+    let mut decoder = options.read_info(std::fs::File::open(folder.file(name)).unwrap()).unwrap();
+    let mut delays = Vec::new();
+    while let Some(frame) = decoder.read_next_frame().unwrap() {
+        delays.push(frame.delay);
+    }
+    (delays.len(), delays[delays.len() - 1] / delays[0])
+}
+
+#[test]
+fn what_moves_moves_by_the_files_ending() {
+    let folder = folder();
+    let m = "digits.striate";
+    for (args, count) in [
+        (vec!["features", m, "3.png"], 7),
+        (vec!["unit", m, "3.png", "--layer", "conv2d", "--at", "9,9,3"], 12),
+        (vec!["deconvnet", m, "3.png", "--layer", "conv2d", "--strongest", "2"], 6),
+        (vec!["invert", m, "3.png", "--layer", "conv2d", "--steps", "9"], 7),
+        (vec!["maximise", m, "--class", "3", "--steps", "9"], 7),
+        (vec!["bench", "n1", "h8", "w8", "ic2", "oc4", "k3", "--seconds", "0", "--algorithm", "lowered"], 0),
+    ] {
+        let to = if args[0] == "bench" { "--draw" } else { "--out" };
+        let said = folder.ok(&[&args[..], &[to, "moves.gif"]].concat());
+        assert!(said.contains("Drawn: moves.gif (") && said.contains("it moves"), "{said}");
+        let (pictures, hold) = frames(&folder, "moves.gif");
+        // How many things an algorithm moves is told in the library's tests.
+        assert!(
+            (pictures == count || count == 0 && pictures > 1) && hold == 3,
+            "{args:?}: {pictures} pictures, the last for {hold}"
+        );
+        folder.ok(&[&args[..], &[to, "moves.svg"]].concat());
+        let svg = std::fs::read_to_string(folder.file("moves.svg")).unwrap();
+        assert!(svg.contains("@keyframes") && svg.contains("prefers-reduced-motion"), "{args:?}");
+        folder.ok(&[&args[..], &[to, "still.png"]].concat());
+        is_picture(&folder, "still.png");
+    }
+}
+
 #[test]
 fn bad_input_gets_one_clear_error() {
     let folder = folder();
     folder.write("not.png", b"this is no picture");
+    let cut = |name: &str, to: &str| {
+        let bytes = std::fs::read(folder.file(name)).unwrap();
+        folder.write(to, &bytes[..bytes.len() / 2]);
+    };
+    cut("3.png", "cut.png");
+    cut("digits.striate", "cut.striate");
+    let array = |len: usize, value: f32| Array::new(&[len], Numbers::F32(vec![value; len])).unwrap();
+    array(784, f32::NAN).write(&folder.file("nan.npy")).unwrap();
+    array(783, 0.0).write(&folder.file("short.npy")).unwrap();
+    folder.ok(&["convert", "digits.striate", "bare.safetensors"]);
     let m = "digits.striate";
     for (args, wanted) in [
         (vec!["attribute", m, "not.png"], "not.png"),
@@ -173,6 +225,23 @@ fn bad_input_gets_one_clear_error() {
         (vec!["attribute", m, "3.png", "--class", "cat"], "has no class 'cat'"),
         (vec!["attribute", "flat.striate", "3.png"], "no layer of sequential has rows and columns"),
         (vec!["attribute", m, "3.png", "--out", "why.gif"], "names no kind of picture"),
+        (vec!["features", m, "3.png", "--out", "f.jpg"], "names no kind of picture"),
+        (vec!["features", "--lines", "china.jpg", "--out", "f.gif"], "names no kind of picture"),
+        (vec!["invert", m, "3.png", "--out", "none/i.png"], "no folder none"),
+        (vec!["maximise", m, "--class", "3", "--out", "none/i.gif"], "no folder none"),
+        (vec!["museum", "D4", "--draw", "none/m.png"], "no folder none"),
+        (vec!["museum", "--draw", "m.png"], "nothing was named to be drawn"),
+        (vec!["bench", "keras-mnist", "--draw", "none/m.png"], "no folder none"),
+        (vec!["features", m, "nan.npy"], "no number"),
+        (vec!["unit", m, "nan.npy", "--layer", "conv2d", "--at", "14,14,0"], "no number"),
+        (vec!["attribute", m, "nan.npy"], "no number"),
+        (vec!["deconvnet", m, "nan.npy"], "no number"),
+        (vec!["invert", m, "nan.npy"], "no number"),
+        (vec!["features", m, "short.npy"], "short.npy"),
+        (vec!["attribute", m, "cut.png"], "cut.png"),
+        (vec!["features", "cut.striate", "3.png"], "cut.striate"),
+        (vec!["features", "none.striate", "3.png"], "none.striate"),
+        (vec!["features", "bare.safetensors", "china.jpg", "--network", "keras-mnist", "--mean", "127"], "--scale 1"),
         (vec!["features", m, "3.png", "--layer", "conv"], "there is no layer 'conv'"),
         (vec!["features", "flat.striate", "3.png"], "there are no maps"),
         (vec!["features", m], "takes a model and one image"),

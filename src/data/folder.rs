@@ -77,10 +77,12 @@ fn read_classes(dir: &Path, mut reader: Reader, classes: Vec<String>) -> Result<
             .with_help("put the images into one sub-folder per class, named as the class"));
     }
     for (label, class) in classes.iter().enumerate() {
-        let class = dir.join(class);
-        let files = if class.is_dir() { entries(&class)? } else { Vec::new() };
+        let folder = dir.join(class);
+        let files = if folder.is_dir() { entries(&folder)? } else { Vec::new() };
         for file in files.iter().filter(|path| path.is_file()) {
-            reader.add(file, label as u32)?;
+            if reader.add(file, label as u32)? {
+                reader.sources.push(format!("{class}/{}", name(file)));
+            }
         }
     }
     reader.finish(dir, classes)
@@ -93,20 +95,23 @@ struct Reader {
     one_size: bool,
     pixels: Vec<u8>,
     labels: Vec<u32>,
+    sources: Vec<String>,
     skipped: Vec<Error>,
 }
 
 impl Reader {
     fn new(recipe: Option<&Preprocess>, one_size: bool) -> Self {
-        Self { recipe: recipe.cloned(), one_size, pixels: Vec::new(), labels: Vec::new(), skipped: Vec::new() }
+        let (pixels, labels, sources, skipped) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { recipe: recipe.cloned(), one_size, pixels, labels, sources, skipped }
     }
 
-    fn add(&mut self, file: &Path, label: u32) -> Result<()> {
+    // Whether the file is an image that was added.
+    fn add(&mut self, file: &Path, label: u32) -> Result<bool> {
         let image = match Image::open(file) {
             Ok(image) => image,
             Err(e) => {
                 self.skipped.push(e);
-                return Ok(());
+                return Ok(false);
             }
         };
         let recipe = match &self.recipe {
@@ -120,10 +125,13 @@ impl Reader {
             Ok(image) => {
                 self.pixels.extend_from_slice(image.pixels());
                 self.labels.push(label);
+                Ok(true)
             }
-            Err(e) => self.skipped.push(e.within(file.display())),
+            Err(e) => {
+                self.skipped.push(e.within(file.display()));
+                Ok(false)
+            }
         }
-        Ok(())
     }
 
     fn finish(self, dir: &Path, classes: Vec<String>) -> Result<Folder> {
@@ -137,7 +145,7 @@ impl Reader {
                 }
             });
         };
-        let set = ImageSet::new(name(dir), self.pixels, self.labels, classes, recipe)?;
+        let set = ImageSet::new(name(dir), self.pixels, self.labels, classes, recipe)?.with_sources(self.sources)?;
         Ok(Folder { set, skipped: self.skipped })
     }
 }
@@ -189,6 +197,7 @@ mod tests {
         let Folder { set, skipped } = read(&scratch.0, None).unwrap();
         assert_eq!(set.classes(), ["cat", "dog"]);
         assert_eq!((0..3).map(|i| (set.bytes(i)[0], set.label(i))).collect::<Vec<_>>(), [(99, 0), (10, 1), (20, 1)]);
+        assert_eq!([0, 2].map(|i| set.source(i).unwrap()), ["cat/z.png", "dog/2.png"]);
         assert!(skipped.is_empty());
     }
 
@@ -213,6 +222,7 @@ mod tests {
         scratch.write("b/good.png", &grey(2, 2, 5));
         let Folder { set, skipped } = read(&scratch.0, None).unwrap();
         assert_eq!((set.len(), skipped.len()), (1, 2));
+        assert_eq!(set.source(0).as_deref(), Some("b/good.png"));
         assert!(skipped[1].message().contains("empty.jpg: the file is empty"));
     }
 
@@ -238,6 +248,8 @@ mod tests {
         }
         let whole = split(&scratch.0.join("train"), None).unwrap();
         assert_eq!((whole.train.len(), whole.test.len()), (16, 4));
+        let held = whole.test.image(0).unwrap().pixels()[0];
+        assert_eq!(whole.test.source(0).unwrap(), format!("a/{held}.png"), "a part knows the files of the whole");
         let images = |s: &Split| (0..4).map(|i| s.test.image(i).unwrap().pixels()[0]).collect::<Vec<_>>();
         assert_eq!(images(&whole), images(&split(&scratch.0.join("train"), None).unwrap()));
         scratch.write("val/b/x.png", &grey(2, 2, 50));

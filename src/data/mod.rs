@@ -69,6 +69,11 @@ pub trait Dataset: Send + Sync {
         None
     }
 
+    /// Where sample `i < len` comes from, such as the name of a file, where that is known.
+    fn source(&self, _i: usize) -> Option<String> {
+        None
+    }
+
     /// The recipe that made the samples from images, to be stored with a model trained on them.
     fn preprocess(&self) -> Option<&Preprocess> {
         None

@@ -19,6 +19,8 @@ pub struct ImageSet {
     pixels: Vec<u8>,
     labels: Vec<u32>,
     classes: Vec<String>,
+    // One for each image, or none.
+    sources: Vec<String>,
     preprocess: Preprocess,
     levels: Levels,
 }
@@ -43,7 +45,19 @@ impl ImageSet {
         }
         check_labels(&labels, classes.len())?;
         let levels = preprocess.levels();
-        Ok(Self { name: name.into(), pixels, labels, classes, preprocess, levels })
+        Ok(Self { name: name.into(), pixels, labels, classes, sources: Vec::new(), preprocess, levels })
+    }
+
+    /// The same set, with the place where each image comes from.
+    ///
+    /// # Errors
+    /// There is not one for each image.
+    pub fn with_sources(mut self, sources: Vec<String>) -> Result<Self> {
+        if sources.len() != self.labels.len() {
+            return Err(Error::argument(format!("{} sources for {} images", sources.len(), self.labels.len())));
+        }
+        self.sources = sources;
+        Ok(self)
     }
 
     /// The bytes of image `i`, `[h, w, c]`.
@@ -100,6 +114,10 @@ impl Dataset for ImageSet {
 
     fn image(&self, i: usize) -> Option<Image> {
         Image::new(self.preprocess.dims(), self.bytes(i).to_vec()).ok()
+    }
+
+    fn source(&self, i: usize) -> Option<String> {
+        self.sources.get(i).cloned()
     }
 
     fn preprocess(&self) -> Option<&Preprocess> {
@@ -207,6 +225,10 @@ impl Dataset for Subset {
 
     fn image(&self, i: usize) -> Option<Image> {
         self.of.image(self.indices[i] as usize)
+    }
+
+    fn source(&self, i: usize) -> Option<String> {
+        self.of.source(self.indices[i] as usize)
     }
 
     fn preprocess(&self) -> Option<&Preprocess> {

@@ -16,6 +16,39 @@ use crate::rng::Rng;
 /// The numbers of black and white for each channel.
 pub type Levels = Vec<[f32; 2]>;
 
+/// What a canvas showed after some of its steps.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Moment {
+    /// After so many steps.
+    pub step: usize,
+    /// The image.
+    pub image: Image,
+    /// How far it was from its goal, or how high it had climbed.
+    pub value: f64,
+}
+
+/// Whether a moment is kept after so many steps: 0, then each half as far again as the one before, for most happens early.
+pub(super) fn is_kept(step: usize) -> bool {
+    let mut at = 1;
+    while at < step {
+        at = (at * 3 / 2).max(at + 1);
+    }
+    step == 0 || at == step
+}
+
+/// The last moment that is not after `step`.
+pub(super) fn at_step(moments: &[Moment], step: usize) -> Option<&Moment> {
+    moments.iter().rfind(|m| m.step <= step)
+}
+
+/// All steps at which one of several canvases changed, in order.
+pub(super) fn all_steps<'a>(moments: impl Iterator<Item = &'a Moment>) -> Vec<usize> {
+    let mut steps: Vec<usize> = moments.map(|m| m.step).collect();
+    steps.sort_unstable();
+    steps.dedup();
+    steps
+}
+
 const DECAY: [f32; 2] = [0.9, 0.99];
 // How much of a step all three colours take together.
 const GREY: f32 = 0.6;
@@ -160,6 +193,18 @@ mod tests {
         assert!(at(&canvas.x()) < 0.01 * start, "{} of {start}", at(&canvas.x()));
         let back = canvas.pixels_of(&canvas.x());
         assert!(back.iter().zip(canvas.pixels()).all(|(a, b)| (a - b).abs() < 1e-5));
+    }
+
+    #[test]
+    fn moments_are_kept_the_rarer_the_later() {
+        let kept: Vec<usize> = (0..100).filter(|step| is_kept(*step)).collect();
+        assert_eq!(kept, [0, 1, 2, 3, 4, 6, 9, 13, 19, 28, 42, 63, 94]);
+        let image = Image::new([1, 1, 1], vec![0]).unwrap();
+        let moment = |step| Moment { step, image: image.clone(), value: 0.0 };
+        let (a, b) = ([moment(0), moment(2)], [moment(0), moment(5)]);
+        assert_eq!(all_steps(a.iter().chain(&b)), [0, 2, 5]);
+        assert_eq!(at_step(&a, 5).map(|m| m.step), Some(2));
+        assert_eq!(at_step(&b, 4).map(|m| m.step), Some(0));
     }
 
     #[test]

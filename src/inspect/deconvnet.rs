@@ -5,15 +5,17 @@
 //!
 //! Source: Zeiler and Fergus, "Visualizing and understanding convolutional networks", 2014, arXiv:1311.2901.
 
-use super::show::{bitmap, relief};
+use super::show::{bitmap, relief, relief_words};
 use super::tape::{ReluRule, Spot, Tape, TapeConfig};
 use super::window::{Patch, image, unit_patch};
 use crate::data::Image;
 use crate::error::{Error, Result};
+use crate::graph::Graph;
 use crate::model::Model;
+use crate::ops::{Op, PoolKind};
 use crate::session::Machine;
 use crate::tensor::Tensor;
-use crate::visual::{Item, PALETTE, Paint, Panel, Picture, Section, Sheet, short};
+use crate::visual::{Animation, Growth, Item, PALETTE, Paint, Panel, Picture, Section, Sheet, short};
 
 /// What drives one channel.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,6 +91,27 @@ pub fn deconvnet(model: &Model, x: &[f32], ask: &DeconvnetAsk<'_>) -> Result<Vec
     Ok(all)
 }
 
+/// Whether maximum pools lie on the way to a layer, whose switches tell where in the image its values came from.
+///
+/// Without them what comes back shows the weights more than the image: all that is left of the image is where the
+/// strongest unit is.
+///
+/// # Errors
+/// The layer does not exist.
+pub fn has_switches(graph: &Graph, layer: &str) -> Result<bool> {
+    let mut open = vec![graph.value(layer)?];
+    let mut seen = vec![false; graph.nodes().len()];
+    while let Some(at) = open.pop() {
+        let node = graph.node(at);
+        if matches!(&node.op, Op::Pool2D(pool) if pool.kind == PoolKind::Max) {
+            return Ok(true);
+        }
+        let fresh = node.inputs.iter().filter(|v| !std::mem::replace(&mut seen[v.0], true));
+        open.extend(fresh);
+    }
+    Ok(false)
+}
+
 /// What is asked of [`deconvnet`].
 #[derive(Debug, Clone)]
 pub struct DeconvnetAsk<'a> {
@@ -104,11 +127,26 @@ pub struct DeconvnetAsk<'a> {
 
 const SIDE: f64 = 118.0;
 
+// Seconds for which each channel is shown before the next comes.
+const PART: f64 = 1.0;
+
 /// Draws reconstructions, each beside the part of the image that its unit sees.
 ///
 /// # Errors
 /// There are none, or the image has not their size.
 pub fn deconvnet_sheet(layer: &str, photo: &Image, all: &[Reconstruction]) -> Result<Picture> {
+    sheet(layer, photo, all)?.picture()
+}
+
+/// The same as an animation: what a unit sees, then what came back from it, channel by channel.
+///
+/// # Errors
+/// As [`deconvnet_sheet`].
+pub fn deconvnet_animation(layer: &str, photo: &Image, all: &[Reconstruction]) -> Result<Animation> {
+    sheet(layer, photo, all)?.growing(Growth::Item, PART)
+}
+
+fn sheet(layer: &str, photo: &Image, all: &[Reconstruction]) -> Result<Sheet> {
     let photo = bitmap(photo)?;
     let mut whole = Panel::new(photo.clone(), 236.0).title("where the strongest units look");
     let mut items = Vec::new();
@@ -122,18 +160,20 @@ pub fn deconvnet_sheet(layer: &str, photo: &Image, all: &[Reconstruction]) -> Re
         let seen = Panel::new(photo.part(rows.clone(), columns.clone()), SIDE).square().mark([0.0, 0.0, h, w], colour);
         let seen = seen.title(format!("channel {}", r.channel)).caption(format!("value {value}"));
         items.push(Item::Image(seen.caption(format!("row {y}, column {x}"))));
-        items.push(Item::Image(
-            Panel::new(relief(&r.pixels)?.part(rows, columns), SIDE).square().title("what drives it"),
-        ));
+        let (back, range) = relief(&r.pixels)?;
+        let back = Panel::new(back.part(rows, columns), SIDE).square().title("what drives it");
+        items.push(Item::Image(back.caption(format!("up to ±{}", short(range.high)))));
     }
     let strongest = all.first().ok_or_else(|| Error::argument("there is nothing to draw"))?;
-    let whole_back = Panel::new(relief(&strongest.pixels)?, 236.0)
-        .title(format!("channel {}: all that came back", strongest.channel));
+    let (back, range) = relief(&strongest.pixels)?;
+    let whole_back = Panel::new(back, 236.0)
+        .title(format!("channel {}: all that came back", strongest.channel))
+        .caption(relief_words(&strongest.pixels, &range));
     let first = Section { items: vec![Item::Image(whole), Item::Image(whole_back)], ..Section::default() };
     let note = "the part of the image that the channel's strongest unit sees, and what in it drives the unit";
     let parts = Section { heading: "Channel by channel".into(), note: note.into(), items };
     let subtitle =
         "the network run backwards from one unit: maxima go where they came from, only what is positive goes on";
     let title = format!("Deconvnet: layer {layer}");
-    Sheet { title, subtitle: subtitle.into(), sections: vec![first, parts], width: 1060.0 }.picture()
+    Ok(Sheet { title, subtitle: subtitle.into(), sections: vec![first, parts], width: 1060.0 })
 }

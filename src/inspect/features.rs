@@ -10,7 +10,7 @@ use crate::model::{Model, Sequential};
 use crate::ops::{Conv2D, Mode, Padding};
 use crate::session::{Machine, Session};
 use crate::tensor::{Shape, Tensor};
-use crate::visual::{Bitmap, Item, Panel, Picture, Range, Section, Sheet};
+use crate::visual::{Animation, Bitmap, Growth, Item, Panel, Picture, Range, Section, Sheet};
 
 /// The feature maps of one layer.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,7 +113,7 @@ pub fn feature_maps<S: AsRef<str>>(
 /// How feature maps are drawn.
 #[derive(Debug, Clone, Copy)]
 pub struct FeatureStyle {
-    /// Channels to show of each layer, from the first on; 0 for all.
+    /// Channels to show of each layer, those that vary most over the image; 0 for all.
     pub channels: usize,
     /// Whether each map has a range of its own; else a layer's maps share one, so that they can be compared.
     pub own_range: bool,
@@ -126,6 +126,8 @@ impl Default for FeatureStyle {
 }
 
 const SIDE: f64 = 84.0;
+// Seconds for which each layer is shown before the next comes.
+const PART: f64 = 1.0;
 // The share of numbers that the colours tell apart; the rest is drawn as the largest.
 const MOST: f64 = 0.995;
 
@@ -134,6 +136,18 @@ const MOST: f64 = 0.995;
 /// # Errors
 /// There are no maps.
 pub fn features_sheet(name: &str, photo: &Image, layers: &[LayerMaps], style: &FeatureStyle) -> Result<Picture> {
+    sheet(name, photo, layers, style)?.picture()
+}
+
+/// The same as an animation that goes through the network, layer by layer.
+///
+/// # Errors
+/// There are no maps.
+pub fn features_animation(name: &str, photo: &Image, layers: &[LayerMaps], style: &FeatureStyle) -> Result<Animation> {
+    sheet(name, photo, layers, style)?.growing(Growth::Section, PART)
+}
+
+fn sheet(name: &str, photo: &Image, layers: &[LayerMaps], style: &FeatureStyle) -> Result<Sheet> {
     let photo = bitmap(photo)?;
     let [h, w] = photo.size();
     let input = Item::Image(Panel::new(photo, 150.0).caption(format!("{h} x {w}")));
@@ -144,26 +158,45 @@ pub fn features_sheet(name: &str, photo: &Image, layers: &[LayerMaps], style: &F
     let colours =
         if style.own_range { "each map has its own range" } else { "the maps of a layer share their colours" };
     let subtitle = format!("what each channel makes of the image; {colours}");
-    Sheet { title: format!("Feature maps of {name}"), subtitle, sections, ..Sheet::default() }.picture()
+    Ok(Sheet { title: format!("Feature maps of {name}"), subtitle, sections, ..Sheet::default() })
+}
+
+// The channels that vary most over the image, in their own order: of a deep layer many are silent.
+fn liveliest(maps: &LayerMaps, most: usize) -> Vec<usize> {
+    let spread = |k: &usize| {
+        let values = maps.channel(*k);
+        let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / values.len() as f64;
+        values.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>()
+    };
+    let mut all: Vec<(usize, f64)> = (0..maps.channels()).map(|k| (k, spread(&k))).collect();
+    if most > 0 && most < all.len() {
+        all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        all.truncate(most);
+        all.sort_by_key(|(k, _)| *k);
+    }
+    all.into_iter().map(|(k, _)| k).collect()
 }
 
 fn section(maps: &LayerMaps, style: &FeatureStyle) -> Result<Section> {
     let &[h, w, c] = maps.maps.dims() else { return Err(Error::shape("feature maps have the axes h, w, c")) };
-    let shown = if style.channels == 0 { c } else { style.channels.min(c) };
+    let shown = liveliest(maps, style.channels);
     let shared = Range::within(maps.maps.data(), MOST);
     let mut items = Vec::new();
-    for k in 0..shown {
+    for &k in &shown {
         let values = maps.channel(k);
         let range = if style.own_range { Range::within(&values, MOST) } else { shared };
         let silent = values.iter().all(|v| *v == 0.0);
         let label = if silent { format!("{k}: silent") } else { k.to_string() };
         let mut panel = Panel::new(Bitmap::of_map([h, w], &values, &range)?, SIDE).caption(label);
-        if k + 1 == shown && !style.own_range {
+        if shown.last() == Some(&k) && !style.own_range {
             panel = panel.bar(shared.bar(""));
         }
         items.push(Item::Image(panel));
     }
-    let of = if shown < c { format!("channels 0 to {} of {c}", shown - 1) } else { format!("{c} channels") };
+    let of = match shown.len() {
+        n if n < c => format!("the {n} of {c} channels that vary most"),
+        _ => format!("{c} channel{}", if c == 1 { "" } else { "s" }),
+    };
     Ok(Section { heading: maps.layer.clone(), note: format!("{}, {h} x {w}, {of}", maps.class), items })
 }
 

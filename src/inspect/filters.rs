@@ -52,44 +52,81 @@ const SIDE: f64 = 58.0;
 // Input channels of one kernel that are shown.
 const SLICES: usize = 64;
 
-/// Draws kernels, those of several models one below the other in the same colours (V19).
+/// The range of the kernels of several models, which they share: as far on both sides of 0.
+fn range(sets: &[(&str, &Kernels)]) -> Range {
+    let numbers: Vec<f32> = sets.iter().flat_map(|(_, k)| k.w.data().iter().copied()).collect();
+    let high = Range::of(&numbers).high;
+    Range { low: -high, high, map: ColourMap::SIGNED }
+}
+
+/// Kernels as bitmaps, the first `most` (0 for all) of each model, in colours that all share, with their range.
 ///
 /// A kernel over three channels is shown as their colours, grey where a weight is 0; one over others as a mosaic of its
 /// input channels, row by row.
 ///
 /// # Errors
 /// There are no kernels, or they differ in shape.
-pub fn filters_sheet(name: &str, sets: &[(&str, &Kernels)], most: usize) -> Result<Picture> {
+pub fn kernel_bitmaps(sets: &[(&str, &Kernels)], most: usize) -> Result<(Vec<Vec<Bitmap>>, Range)> {
+    let [.., oc] = same_shape(sets)?;
+    let range = range(sets);
+    let shown = if most == 0 { oc } else { most.min(oc) };
+    let all = |(_, k): &(&str, &Kernels)| (0..shown).map(|i| kernel(&k.w, i, &range)).collect::<Result<Vec<_>>>();
+    Ok((sets.iter().map(all).collect::<Result<_>>()?, range))
+}
+
+/// How [`kernel_bitmaps`] shows kernels over so many channels; nothing where a kernel has one.
+pub fn kernel_words(ic: usize) -> String {
+    match ic {
+        1 => String::new(),
+        3 => "as colours, grey is 0".into(),
+        _ if ic > SLICES => format!("each a mosaic of its first {SLICES} of {ic} input channels"),
+        _ => format!("each a mosaic of its {ic} input channels"),
+    }
+}
+
+fn same_shape(sets: &[(&str, &Kernels)]) -> Result<[usize; 4]> {
     let (_, first) = sets.first().ok_or_else(|| Error::argument("there are no kernels to draw"))?;
     let &[kh, kw, ic, oc] = first.w.dims() else { return Err(Error::shape("kernels have the axes kh, kw, ic, oc")) };
     if let Some((what, other)) = sets.iter().find(|(_, k)| k.w.dims() != first.w.dims()) {
         return Err(Error::shape(format!("{what}: kernels of shape {:?}, not {:?}", other.w.dims(), first.w.dims())));
     }
-    let numbers: Vec<f32> = sets.iter().flat_map(|(_, k)| k.w.data().iter().copied()).collect();
-    let high = Range::of(&numbers).high;
-    let range = Range { low: -high, high, map: ColourMap::SIGNED };
-    let shown = if most == 0 { oc } else { most.min(oc) };
+    Ok([kh, kw, ic, oc])
+}
+
+/// How far kernels have moved: the norm of the difference, as a share of the norm before.
+///
+/// # Errors
+/// They differ in shape.
+pub fn kernel_change(now: &Kernels, before: &Kernels) -> Result<f64> {
+    same_shape(&[("before", before), ("now", now)])?;
+    let size = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+    let moved = size(&mut now.w.data().iter().zip(before.w.data()).map(|(a, b)| a - b));
+    Ok(moved / size(&mut before.w.data().iter().copied()).max(f64::MIN_POSITIVE))
+}
+
+/// Draws kernels as [`kernel_bitmaps`] shows them, those of several models one below the other (V19).
+///
+/// # Errors
+/// There are no kernels, or they differ in shape.
+pub fn filters_sheet(name: &str, sets: &[(&str, &Kernels)], most: usize) -> Result<Picture> {
+    let [kh, kw, ic, oc] = same_shape(sets)?;
+    let (bitmaps, range) = kernel_bitmaps(sets, most)?;
     // A mosaic needs room.
     let side = if ic == 3 || ic == 1 { SIDE } else { 2.0 * SIDE };
-    let section = |(what, kernels): &(&str, &Kernels)| -> Result<Section> {
-        let mut items = Vec::new();
-        for k in 0..shown {
-            let mut panel = Panel::new(kernel(&kernels.w, k, &range)?, side).caption(k.to_string());
-            if k + 1 == shown && ic != 3 {
-                panel = panel.bar(range.bar(""));
-            }
-            items.push(Item::Image(panel));
+    let section = |((what, _), bitmaps): (&(&str, &Kernels), &Vec<Bitmap>)| {
+        let panels = bitmaps.iter().enumerate().map(|(k, b)| Panel::new(b.clone(), side).caption(k.to_string()));
+        let mut panels: Vec<Panel> = panels.collect();
+        if let Some(last) = panels.last_mut().filter(|_| ic != 3) {
+            last.bar = Some(range.bar(""));
         }
-        Ok(Section { heading: what.to_string(), note: String::new(), items })
+        let items = panels.into_iter().map(Item::Image).collect();
+        Section { heading: what.to_string(), note: String::new(), items }
     };
-    let sections = sets.iter().map(section).collect::<Result<_>>()?;
+    let shown = bitmaps[0].len();
+    let sections = sets.iter().zip(&bitmaps).map(section).collect();
     let count = if shown < oc { format!("{shown} of {oc}") } else { oc.to_string() };
-    let how = match ic {
-        1 => String::new(),
-        3 => "; as colours, grey is 0".into(),
-        _ if ic > SLICES => format!("; each a mosaic of its first {SLICES} of {ic} input channels"),
-        _ => format!("; each a mosaic of its {ic} input channels"),
-    };
+    let how = Some(kernel_words(ic)).filter(|w| !w.is_empty()).map_or(String::new(), |words| format!("; {words}"));
+    let (_, first) = &sets[0];
     let title = format!("Filters of {name}, layer {}", first.layer);
     Sheet { title, subtitle: format!("{count} kernels of {kh} x {kw}{how}"), sections, ..Sheet::default() }.picture()
 }

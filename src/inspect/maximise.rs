@@ -6,7 +6,9 @@
 //! Source: Erhan et al., "Visualizing higher-layer features of a deep network", 2009; Simonyan et al., 2013,
 //! arXiv:1312.6034; the moves and scales are those of Olah et al., 2017, doi:10.23915/distill.00007.
 
-use super::canvas::{Canvas, Levels};
+use std::ops::ControlFlow;
+
+use super::canvas::{Canvas, Levels, Moment, all_steps, at_step, is_kept};
 use super::invert::checked;
 use super::show::bitmap;
 use super::tape::{ReluRule, Spot, Tape, TapeConfig};
@@ -16,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::rng::Rng;
 use crate::session::Machine;
-use crate::visual::{Item, Panel, Picture, Section, Sheet};
+use crate::visual::{Animation, Item, Panel, Picture, Section, Sheet, short};
 
 /// What is made as large as possible.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +68,8 @@ pub struct Maximum {
     pub start: f32,
     /// The goal's value for the image.
     pub value: f32,
+    /// How it came about, from grey to the last step; the value of a moment is the goal's.
+    pub moments: Vec<Moment>,
 }
 
 /// Makes the image that a goal answers to most.
@@ -73,6 +77,19 @@ pub struct Maximum {
 /// # Errors
 /// The network takes no images, there is no such layer, channel or class, or a setting is out of range.
 pub fn maximise(model: &Model, goal: &Goal, config: &MaximiseConfig) -> Result<Maximum> {
+    maximise_watched(model, goal, config, &mut |_| ControlFlow::Continue(()))
+}
+
+/// As [`maximise`]; `watch` hears how many steps are done, and may end it there.
+///
+/// # Errors
+/// As [`maximise`].
+pub fn maximise_watched(
+    model: &Model,
+    goal: &Goal,
+    config: &MaximiseConfig,
+    watch: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<Maximum> {
     let dims = image(model.graph().input_shape()?)?;
     checked(config.steps, config.smooth)?;
     let aim = Aim::new(model, goal)?;
@@ -81,8 +98,17 @@ pub fn maximise(model: &Model, goal: &Goal, config: &MaximiseConfig) -> Result<M
     let mut canvas = Canvas::new(dims, &config.levels, config.seed)?;
     let mut rng = Rng::new(config.seed).split("jitter");
     let reach = config.jitter.unwrap_or(dims[0].min(dims[1]) / 16).min(dims[0].min(dims[1]) - 1);
-    let start = aim.value(&mut tape, &canvas.x())?;
-    for step in 0..config.steps {
+    let mut moments: Vec<Moment> = Vec::new();
+    for step in 0..=config.steps {
+        let last = watch(step).is_break() || step == config.steps;
+        if last || is_kept(step) {
+            let value = aim.value(&mut tape, &canvas.x())?;
+            super::score::finite(&[value])?;
+            moments.push(Moment { step, image: canvas.image()?, value: f64::from(value) });
+        }
+        if last {
+            break;
+        }
         let mut shift = || rng.below(2 * reach as u32 + 1) as usize;
         let (dy, dx) = (shift(), shift());
         tape.forward(&rolled(&canvas.x(), dims, [dims[0] + dy - reach, dims[1] + dx - reach]))?;
@@ -92,9 +118,9 @@ pub fn maximise(model: &Model, goal: &Goal, config: &MaximiseConfig) -> Result<M
         let rate = 0.05 * (1.0 - 0.9 * step as f32 / config.steps as f32);
         canvas.descend(&down(&up, dims[0] * dims[1]), rate, config.smooth);
     }
-    let value = aim.value(&mut tape, &canvas.x())?;
-    super::score::finite(&[start, value])?;
-    Ok(Maximum { goal: goal.clone(), image: canvas.image()?, start, value })
+    let value = |m: Option<&Moment>| m.map_or(0.0, |m| m.value as f32);
+    let (start, value) = (value(moments.first()), value(moments.last()));
+    Ok(Maximum { goal: goal.clone(), image: canvas.image()?, start, value, moments })
 }
 
 // A goal in numbers: where its gradient starts, and with what.
@@ -158,16 +184,30 @@ fn down(up: &[f32], pixels: usize) -> Vec<f32> {
 /// # Errors
 /// There is nothing to draw.
 pub fn maximise_sheet(name: &str, all: &[(String, Maximum)]) -> Result<Picture> {
-    let item = |(what, found): &(String, Maximum)| -> Result<Item> {
-        let panel = Panel::new(bitmap(&found.image)?, 200.0).title(what);
-        let (from, to) = (f64::from(found.start), f64::from(found.value));
-        Ok(Item::Image(panel.caption(format!(
-            "{} for grey, {} here",
-            crate::visual::short(from),
-            crate::visual::short(to)
-        ))))
-    };
-    let section = Section { items: all.iter().map(item).collect::<Result<_>>()?, ..Section::default() };
+    sheet(name, all, usize::MAX)
+}
+
+/// The same as an animation: how each image came about.
+///
+/// # Errors
+/// There is nothing to draw.
+pub fn maximise_animation(name: &str, all: &[(String, Maximum)]) -> Result<Animation> {
+    let steps = all_steps(all.iter().flat_map(|(_, found)| &found.moments));
+    let frames = steps.iter().map(|step| sheet(name, all, *step)).collect::<Result<Vec<_>>>()?;
+    Animation::of(&frames, super::show::MOMENT)
+}
+
+// As it was after so many steps.
+fn sheet(name: &str, all: &[(String, Maximum)], step: usize) -> Result<Picture> {
+    let mut items = Vec::new();
+    for (what, found) in all {
+        let Some(moment) = at_step(&found.moments, step) else { continue };
+        let (from, to) = (short(f64::from(found.start)), short(moment.value));
+        let panel =
+            Panel::new(bitmap(&moment.image)?, 200.0).title(what).caption(format!("{from} for grey, {to} here"));
+        items.push(Item::Image(panel.caption(super::show::after(moment.step))));
+    }
+    let section = Section { items, ..Section::default() };
     let subtitle = "pixels changed from grey until the answer is as large as they can make it";
     let title = format!("What {name} answers to most");
     Sheet { title, subtitle: subtitle.into(), sections: vec![section], ..Sheet::default() }.picture()

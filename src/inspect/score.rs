@@ -95,6 +95,15 @@ pub(super) fn finite(values: &[f32]) -> Result<()> {
     }
 }
 
+/// The probabilities of the classes from the outputs `y` of a network for one sample: as they are behind a softmax or a
+/// sigmoid, else their softmax.
+///
+/// # Errors
+/// The graph has no output.
+pub fn class_probabilities(graph: &Graph, y: &[f32]) -> Result<Vec<f32>> {
+    Ok(probabilities(head(graph)?, y))
+}
+
 // What the network ends with; views behind it do not count.
 fn head(graph: &Graph) -> Result<Activation> {
     let mut at = graph.output()?;

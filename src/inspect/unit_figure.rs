@@ -1,56 +1,85 @@
 //! The picture of a unit: where it looks, its products one by one, and the gradient that flows back from it.
 
 use super::excite::Excited;
-use super::show::{bitmap, relief};
+use super::show::{bitmap, relief, relief_words};
 use super::unit::{Products, Unit};
 use crate::data::Image;
 use crate::error::Result;
 use crate::ops::Activation;
-use crate::visual::{Bitmap, ColourMap, Item, Paint, Panel, Picture, Range, Section, Sheet, short};
+use crate::visual::{Animation, Bitmap, ColourMap, Growth, Item, Paint, Panel, Picture, Range, Section, Sheet, short};
 
 // Input channels whose products are shown.
 const CHANNELS: usize = 4;
 const SIDE: f64 = 190.0;
+
+// Seconds for which each part is shown before the next comes.
+const PART: f64 = 1.2;
 
 /// Draws a unit; `images` are those of a data set that excite its channel most, if they were looked for.
 ///
 /// # Errors
 /// The image has not the size of the network's input.
 pub fn unit_sheet(unit: &Unit, photo: &Image, images: &[(Excited, Image)]) -> Result<Picture> {
+    sheet(unit, photo, images)?.picture()
+}
+
+/// The same as an animation that walks from the image to the value and back: the patch, the kernel, the products, their
+/// sum, the bias, the activation, the gradient.
+///
+/// # Errors
+/// As [`unit_sheet`].
+pub fn unit_animation(unit: &Unit, photo: &Image, images: &[(Excited, Image)]) -> Result<Animation> {
+    sheet(unit, photo, images)?.growing(Growth::Item, PART)
+}
+
+fn sheet(unit: &Unit, photo: &Image, images: &[(Excited, Image)]) -> Result<Sheet> {
     let photo = bitmap(photo)?;
     let [y, x, c] = unit.at;
     let (rows, columns) = (unit.patch.rows.clone(), unit.patch.columns.clone());
-    let frame = [rows.start as f64, columns.start as f64, rows.len() as f64, columns.len() as f64];
-    let orange = Paint::Series(1);
-    let off = unit.gradient.data().iter().all(|g| *g == 0.0);
-    let (of, gradient) = if off { ("sum", &unit.gradient_before) } else { ("value", &unit.gradient) };
-    let note =
-        format!("its receptive field, and the gradient of its {of} to the pixels: red raises it, blue lowers it");
-    let note = if off { note + "; the value's own gradient is 0" } else { note };
-    let back = relief(gradient)?;
-    let first = Section {
+    let part = Panel::new(photo.part(rows.clone(), columns.clone()), SIDE);
+    let part = part.title(format!("its field: {} x {} pixels", rows.len(), columns.len()));
+    let mut sections = vec![Section {
         heading: "What it sees".into(),
-        note,
+        note: "its receptive field: the pixels that it can depend on".into(),
         items: vec![
-            Item::Image(Panel::new(photo.clone(), SIDE).title("the image").mark(frame, orange)),
-            Item::Image(Panel::new(photo.part(rows.clone(), columns.clone()), SIDE).title(format!(
-                "its field: {} x {} pixels",
-                rows.len(),
-                columns.len()
-            ))),
-            Item::Image(Panel::new(back.clone(), SIDE).title("gradient to the image").mark(frame, orange)),
-            Item::Image(Panel::new(back.part(rows, columns), SIDE).title("gradient in its field")),
+            Item::Image(Panel::new(photo, SIDE).title("the image").mark(frame(unit), FIELD)),
+            Item::Image(part),
         ],
-    };
-    let mut sections = vec![first];
+    }];
     if let Some(sum) = &unit.sum {
         sections.extend(arithmetic(unit, sum)?);
     }
+    sections.push(gradient(unit)?);
     if !images.is_empty() {
         sections.push(exciting(images)?);
     }
     let title = format!("Layer {}: row {y}, column {x}, channel {c}", unit.layer);
-    Sheet { title, subtitle: unit_words(unit), sections, ..Sheet::default() }.picture()
+    Ok(Sheet { title, subtitle: unit_words(unit), sections, ..Sheet::default() })
+}
+
+const FIELD: Paint = Paint::Series(1);
+
+fn frame(unit: &Unit) -> [f64; 4] {
+    let (rows, columns) = (&unit.patch.rows, &unit.patch.columns);
+    [rows.start as f64, columns.start as f64, rows.len() as f64, columns.len() as f64]
+}
+
+fn gradient(unit: &Unit) -> Result<Section> {
+    let off = unit.gradient.data().iter().all(|g| *g == 0.0);
+    let (of, gradient) = if off { ("sum", &unit.gradient_before) } else { ("value", &unit.gradient) };
+    let (back, range) = relief(gradient)?;
+    let note = format!("the gradient of its {of}: how much a pixel raises or lowers it");
+    let field = back.part(unit.patch.rows.clone(), unit.patch.columns.clone());
+    let whole = Panel::new(back, SIDE).title("gradient to the image").mark(frame(unit), FIELD);
+    Ok(Section {
+        heading: "What would change it".into(),
+        note: if off { note + "; the value's own gradient is 0" } else { note },
+        items: vec![
+            Item::Image(whole),
+            Item::Image(Panel::new(field, SIDE).title("gradient in its field")),
+            Item::Words(vec![relief_words(gradient, &range)], 260.0),
+        ],
+    })
 }
 
 /// How the value comes about, on one line.
@@ -98,10 +127,9 @@ fn arithmetic(unit: &Unit, sum: &Products) -> Result<Vec<Section>> {
             }
             words.push(format!("all products: {}", short(sum.sum)));
             words.push(format!("+ bias {} = {}", short(sum.bias), short(sum.sum + sum.bias)));
-            words.push(match unit.activation {
-                Activation::Linear => String::new(),
-                function => format!("{function}: {}", short(f64::from(unit.value))),
-            });
+            if unit.activation != Activation::Linear {
+                words.push(format!("{}: {}", unit.activation, short(f64::from(unit.value))));
+            }
         }
         sections.push(Section {
             heading: format!("Input channel {}", sum.first_channel + c),

@@ -5,7 +5,7 @@
 //!   └ Floor           the least time of a layer: its arithmetic or its bytes, whichever takes longer
 //! Laboratory::run     a geometry and a pass: every algorithm that accepts, in turn
 //!   └ Experiment      time, error and scratch of each, the reasons of those that refuse, the engine's own choice
-//! Movement            what an algorithm reads, copies and writes, level by level; `draw` shows it
+//! Movement            what an algorithm reads, copies and writes, level by level; `draw` and `animate` show it
 //! ```
 //!
 //! [`claims`] are the same for what is said of networks: experiments that end in a verdict. [`history`] and [`family`] are
@@ -29,6 +29,6 @@ pub use floor::{Cost, Floor, Limit};
 pub use laboratory::{Experiment, Laboratory, Measured, Outcome, Settings, Trial, algorithms};
 pub use layers::{Occurrence, costs, geometries};
 pub use movement::{Level, Movement, Stage};
-pub use picture::draw;
+pub use picture::{animate, draw};
 pub use sample::Samples;
 pub use speed::Speed;

@@ -1,21 +1,40 @@
-//! The picture of a movement: levels of memory from left to right, time from top to bottom, an arrow for each stage.
+//! The picture of a movement, still and moving: levels of memory from left to right, time from top to bottom, an arrow
+//! for each stage.
 
 use super::{Floor, Level, Movement, Stage};
-use crate::visual::{Anchor, Paint, Picture, Rect, Scene, Stroke, Text};
+use crate::error::Result;
+use crate::visual::{Anchor, Animation, Paint, Picture, Rect, Scene, Stroke, Text};
 
 const WIDTH: f64 = 860.0;
 const MARGIN: f64 = 28.0;
 const HEAD: f64 = 100.0;
 const ROW: f64 = 62.0;
 const BARS: f64 = 30.0;
+// Seconds for which a stage is shown before the next comes.
+const STAGE: f64 = 1.2;
 
 /// Draws what an algorithm moves; a floor, where it is known, is written below.
 ///
 /// The arrows are the thicker the more bytes they carry (by the logarithm), and the bars below add them up by level.
 pub fn draw(movement: &Movement, floor: Option<Floor>) -> Picture {
+    Picture::new(scene(movement, floor, movement.stages.len()))
+}
+
+/// The same as an animation that adds stage after stage, in the order of computation, and what they move.
+///
+/// # Errors
+/// The algorithm moves nothing.
+pub fn animate(movement: &Movement, floor: Option<Floor>) -> Result<Animation> {
+    Animation::new((1..=movement.stages.len()).map(|done| scene(movement, floor, done)).collect(), STAGE)
+}
+
+// When so many stages are done.
+fn scene(movement: &Movement, floor: Option<Floor>, done: usize) -> Scene {
     let rows = movement.stages.len() as f64;
-    let levels = Level::ALL.map(|level| (level, movement.through(level)));
-    let used = levels.iter().filter(|(_, bytes)| *bytes > 0).count() as f64;
+    let all = Level::ALL.map(|level| (level, movement.through(level)));
+    let used = all.iter().filter(|(_, bytes)| *bytes > 0).count() as f64;
+    let so_far = Movement { stages: movement.stages[..done].to_vec(), ..movement.clone() };
+    let levels = all.map(|(level, most)| (level, so_far.through(level), most));
     let height = HEAD + rows * ROW + 70.0 + used * BARS + 56.0;
     let title = format!("Data movement of the {} convolution", movement.algorithm);
     let mut scene = Scene::new(WIDTH, height, &title, describe(movement));
@@ -23,7 +42,7 @@ pub fn draw(movement: &Movement, floor: Option<Floor>) -> Picture {
     scene.text(Text::new(movement.geometry.to_string()).paint(Paint::Muted).at(MARGIN, 56.0));
     let end = HEAD + rows * ROW + 8.0;
     lanes(&mut scene, end);
-    for (i, stage) in movement.stages.iter().enumerate() {
+    for (i, stage) in so_far.stages.iter().enumerate() {
         arrow(&mut scene, stage, i, HEAD + 40.0 + i as f64 * ROW);
     }
     scene.text(Text::new(&movement.stays).bold().fit(WIDTH - 2.0 * MARGIN).at(MARGIN, end + 26.0));
@@ -31,7 +50,7 @@ pub fn draw(movement: &Movement, floor: Option<Floor>) -> Picture {
     if let Some(floor) = floor {
         scene.text(Text::new(floor_words(floor)).paint(Paint::Muted).at(MARGIN, height - 20.0));
     }
-    Picture::new(scene)
+    scene
 }
 
 fn describe(movement: &Movement) -> String {
@@ -102,10 +121,11 @@ fn thickness(bytes: u64) -> f64 {
     (libm::log10(bytes.max(1) as f64) - 2.0).clamp(1.5, 9.0)
 }
 
-fn bars(scene: &mut Scene, levels: &[(Level, u64)], top: f64) {
-    let most = levels.iter().map(|(_, bytes)| *bytes).max().unwrap_or(1).max(1) as f64;
+// For each level the bytes so far, and those of all stages.
+fn bars(scene: &mut Scene, levels: &[(Level, u64, u64)], top: f64) {
+    let most = levels.iter().map(|(.., all)| *all).max().unwrap_or(1).max(1) as f64;
     let (left, room) = (MARGIN + 150.0, WIDTH - 2.0 * MARGIN - 150.0 - 90.0);
-    for (i, (level, bytes)) in levels.iter().filter(|(_, bytes)| *bytes > 0).enumerate() {
+    for (i, (level, bytes, _)) in levels.iter().filter(|(.., all)| *all > 0).enumerate() {
         let y = top + i as f64 * BARS;
         let length = (*bytes as f64 / most * room).max(1.0);
         scene.text(Text::new(format!("in and out of {level}")).centred(MARGIN, y + 9.0));
@@ -147,6 +167,14 @@ mod tests {
                 let numbered = (1..=movement.stages.len()).filter(|i| picture.svg().contains(&format!(">{i}. ")));
                 assert_eq!(numbered.count(), movement.stages.len());
                 assert!(picture.png().is_ok());
+                // Stage after stage, the last with all of them.
+                let moving = animate(&movement, Some(Floor { arithmetic: 0.5, memory: 1.25 })).unwrap();
+                let stages = |scene: &Scene| {
+                    let numbered = |i: &usize| scene.texts().any(|t| t.content().starts_with(&format!("{i}. ")));
+                    (1..=movement.stages.len()).filter(numbered).count()
+                };
+                assert!(moving.frames().iter().map(stages).eq(1..=movement.stages.len()));
+                assert_eq!(moving.frames().last(), Some(picture.scene()));
             }
         }
     }

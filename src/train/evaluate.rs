@@ -42,6 +42,21 @@ pub struct EvaluateConfig<'a> {
     pub batch_size: usize,
 }
 
+/// A batch that has been evaluated.
+#[derive(Debug, Clone, Copy)]
+pub struct Answered<'a> {
+    /// Batches so far, this one among them.
+    pub done: usize,
+    /// Batches in all.
+    pub of: usize,
+    /// The number of its first sample in the data set.
+    pub first: usize,
+    /// What the classes were chosen by, `[samples, classes]`.
+    pub scores: &'a [f32],
+    /// The labels of its samples.
+    pub labels: &'a [u32],
+}
+
 /// Evaluates what a session holds on a data set. `progress(done, of)` is called after each batch.
 ///
 /// # Errors
@@ -51,6 +66,19 @@ pub fn evaluate(
     data: &dyn Dataset,
     config: EvaluateConfig<'_>,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Evaluation> {
+    evaluate_each(session, data, config, &mut |batch| Ok(progress(batch.done, batch.of)))
+}
+
+/// As [`evaluate`], and `watch` sees the answers of each batch, in the order of the data set.
+///
+/// # Errors
+/// As [`evaluate`], or what `watch` fails with.
+pub fn evaluate_each(
+    session: &mut Session,
+    data: &dyn Dataset,
+    config: EvaluateConfig<'_>,
+    watch: &mut dyn FnMut(Answered<'_>) -> Result<ControlFlow<()>>,
 ) -> Result<Evaluation> {
     check_fit(session.graph(), data)?;
     let classes = session.graph().output_shape()?.len();
@@ -73,7 +101,7 @@ pub fn evaluate(
         let rows = scores.chunks_exact(classes.max(2)).zip(labels);
         right.extend(rows.map(|(row, label)| argmax(row) == Some(*label as usize)));
         done += 1;
-        Ok(progress(done, steps))
+        watch(Answered { done, of: steps, first: (done - 1) * config.batch_size, scores: &scores, labels })
     })?;
     if done < steps {
         return Err(Error::new(

@@ -22,7 +22,7 @@ pub mod schedule;
 mod trainer;
 
 pub use config::{EarlyStopping, FitConfig};
-pub use evaluate::{EvaluateConfig, Evaluation, evaluate};
+pub use evaluate::{Answered, EvaluateConfig, Evaluation, evaluate, evaluate_each};
 pub use fit::{Callback, Checkpoints, Event, Fit, StepEvent};
 pub use history::{EpochLog, History};
 pub use loss::{Loss, LossKernel, Targets};
@@ -32,4 +32,4 @@ pub use named::name_or_table;
 pub use optim::{At, Clip, Optimizer};
 pub use schedule::{Plateau, Progress, Schedule};
 pub(crate) use trainer::fingerprint;
-pub use trainer::{Best, StepResult, Trainer, read_checkpoint};
+pub use trainer::{Best, StepResult, Trainer, load_checkpoint_weights, read_checkpoint};

@@ -17,6 +17,7 @@ use crate::model::Model;
 use crate::ops::Aligned;
 use crate::rng::Rng;
 use crate::session::{Machine, Outlet, Session, TrainAt};
+use crate::tensor::Tensor;
 use crate::train::evaluate::takes_logits;
 use crate::train::optim::{self, At};
 use crate::train::{FitConfig, History, LossKernel, Plateau, Targets, metrics};
@@ -290,7 +291,7 @@ impl Trainer {
     }
 }
 
-/// The graph and settings that a checkpoint was made with, so that a run can go on from it alone.
+/// The graph and settings that a checkpoint was made with, so that a run can go on from it alone, and how far it came.
 ///
 /// # Errors
 /// The file is damaged.
@@ -299,7 +300,27 @@ pub fn read_checkpoint(path: &Path) -> Result<(Graph, FitConfig, Progress)> {
     let graph = serde_json::from_str(document(path, &file, "graph")?)
         .map_err(|e| Error::format(path, format!("its graph cannot be read: {e}")))?;
     let graph = Graph::from_document(graph).map_err(|e| Error::format(path, e))?;
-    Ok((graph, parse(path, &file, "settings")?, parse(path, &file, "progress")?))
+    let mut progress: Progress = parse(path, &file, "progress")?;
+    let losses = file.tensors.iter().find(|(name, ..)| name == "step_loss");
+    progress.history.step_loss = losses.map(|(.., data)| data.clone()).unwrap_or_default();
+    Ok((graph, parse(path, &file, "settings")?, progress))
+}
+
+/// Gives a model the weights of a checkpoint, those after its last update.
+///
+/// # Errors
+/// The file is damaged, or is of another network.
+pub fn load_checkpoint_weights(path: &Path, model: &mut Model) -> Result<()> {
+    let file = Container::load(path, Kind::Checkpoint)?;
+    let wanted: Vec<(String, Vec<usize>)> = model.params().iter().map(|p| (p.name.clone(), p.dims.clone())).collect();
+    for (name, dims) in wanted {
+        let key = format!("w/{name}");
+        let found = file.tensors.iter().find(|(name, found, _)| *name == key && *found == dims);
+        let (.., data) =
+            found.ok_or_else(|| Error::format(path, format!("the checkpoint has no tensor '{key}' of {dims:?}")))?;
+        model.set_param(&name, &Tensor::new(&dims, data.to_vec())?)?;
+    }
+    Ok(())
 }
 
 // One loss with one set of targets serves all outputs.

@@ -4,16 +4,18 @@
 //! of all frames are plain, and the others are shown and hidden by a rule of the style sheet, one for each set of
 //! frames. Whoever asks for less motion, or cannot animate, sees the last frame, which has the whole result.
 //!
-//! The GIF has the 256 most frequent colours of all frames, and of each frame only the rectangle that changed.
+//! The GIF has one palette of 256 colours for all frames, and of each frame only the rectangle that changed. The most
+//! frequent colours are kept as they are; the others are cut into boxes, each of which becomes its mean.
 //!
-//! Source: CompuServe, "Graphics Interchange Format, Version 89a" (1990); W3C, "CSS Animations Level 1".
+//! Source: CompuServe, "Graphics Interchange Format, Version 89a" (1990); W3C, "CSS Animations Level 1"; Heckbert, "Color
+//! image quantization for frame buffer display", 1982, doi:10.1145/800064.801294 (the boxes).
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use super::picture::{PNG_SCALE, write};
+use super::palette::Colours;
+use super::picture::{PNG_SCALE, Picture, write};
 use super::scene::{Scene, Shape};
 use super::svg;
 use crate::error::{Error, Result};
@@ -69,6 +71,15 @@ impl Animation {
             );
         }
         Ok(Self { frames, seconds })
+    }
+
+    /// Pictures one after the other; see [`Animation::new`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Animation::new`].
+    pub fn of(pictures: &[Picture], seconds: f64) -> Result<Self> {
+        Self::new(pictures.iter().map(|p| p.scene().clone()).collect(), seconds)
     }
 
     /// The scenes.
@@ -135,7 +146,7 @@ impl Animation {
             let _ = write!(out, "}}.k{id}{{animation:k{id} {}s step-end infinite}}", svg::num(self.seconds * count));
         }
         if !sets.is_empty() {
-            out.push_str("\n@media (prefers-reduced-motion:reduce){g{animation:none!important}}");
+            out.push_str("\n@media (prefers-reduced-motion:reduce),print{g{animation:none!important}}");
         }
         out
     }
@@ -202,52 +213,6 @@ fn group(sets: &mut Vec<Vec<bool>>, set: &[bool]) -> String {
     });
     let hidden = if set.last() == Some(&true) { "" } else { " visibility=\"hidden\"" };
     format!("<g class=\"k{id}\"{hidden}>\n")
-}
-
-// The colours of all frames, numbered as they come, with how often each was seen.
-#[derive(Default)]
-struct Colours {
-    numbers: BTreeMap<[u8; 3], u32>,
-    seen: Vec<([u8; 3], u64)>,
-}
-
-struct Palette {
-    bytes: Vec<u8>,
-    // The place in the palette of each numbered colour.
-    index: Vec<u8>,
-}
-
-impl Colours {
-    fn numbered(&mut self, rgb: &[u8]) -> Vec<u32> {
-        let mut last = ([0; 3], u32::MAX);
-        let mut out = Vec::with_capacity(rgb.len() / 3);
-        for pixel in rgb.chunks_exact(3) {
-            let colour = [pixel[0], pixel[1], pixel[2]];
-            if last.1 == u32::MAX || last.0 != colour {
-                let next = self.seen.len() as u32;
-                let number = *self.numbers.entry(colour).or_insert(next);
-                if number == next {
-                    self.seen.push((colour, 0));
-                }
-                last = (colour, number);
-            }
-            self.seen[last.1 as usize].1 += 1;
-            out.push(last.1);
-        }
-        out
-    }
-
-    // The most frequent colours; each other one becomes the nearest of them.
-    fn palette(&self) -> Palette {
-        let mut order: Vec<usize> = (0..self.seen.len()).collect();
-        order.sort_by_key(|i| std::cmp::Reverse(self.seen[*i].1));
-        order.truncate(256);
-        let kept: Vec<[u8; 3]> = order.iter().map(|i| self.seen[*i].0).collect();
-        let distance =
-            |a: &[u8; 3], b: &[u8; 3]| (0..3).map(|i| (i32::from(a[i]) - i32::from(b[i])).pow(2)).sum::<i32>();
-        let nearest = |c: &[u8; 3]| (0..kept.len()).min_by_key(|i| distance(&kept[*i], c)).unwrap_or(0) as u8;
-        Palette { bytes: kept.concat(), index: self.seen.iter().map(|(colour, _)| nearest(colour)).collect() }
-    }
 }
 
 fn encode(

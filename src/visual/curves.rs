@@ -53,8 +53,7 @@ const MARGIN: f64 = 24.0;
 ///
 /// No epoch, or sequences whose lengths differ.
 pub fn training_curves(curves: &TrainingCurves<'_>) -> Result<Picture> {
-    curves.check()?;
-    let panels = [curves.loss_panel(), curves.accuracy_panel()];
+    let panels = curves.charts()?;
     let width = 2.0 * PANEL.0 + 3.0 * MARGIN;
     let head = if curves.subtitle.is_empty() { 36.0 } else { 54.0 };
     let height = 2.0 * MARGIN + head + PANEL.1;
@@ -70,6 +69,16 @@ pub fn training_curves(curves: &TrainingCurves<'_>) -> Result<Picture> {
 }
 
 impl TrainingCurves<'_> {
+    /// Loss and accuracy as charts of their own.
+    ///
+    /// # Errors
+    ///
+    /// As [`training_curves`].
+    pub fn charts(&self) -> Result<[LineChart; 2]> {
+        self.check()?;
+        Ok([self.loss_panel(), self.accuracy_panel()])
+    }
+
     fn check(&self) -> Result<()> {
         let epochs = self.train_loss.len();
         if epochs == 0 {

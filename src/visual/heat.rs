@@ -106,6 +106,11 @@ impl Bitmap {
         [self.height, self.width]
     }
 
+    /// Red, green and blue of each pixel, row by row.
+    pub fn pixels(&self) -> &[u8] {
+        &self.rgb
+    }
+
     /// The colour of a pixel.
     pub fn at(&self, y: usize, x: usize) -> Colour {
         let at = 3 * (y * self.width + x);

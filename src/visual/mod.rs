@@ -2,6 +2,7 @@
 //!
 //! - [`training_curves`], [`loss_curve`]: how a training run went.
 //! - [`LineChart`]: any lines over a common x; [`charts`]: several of them on one page.
+//! - [`intervals`]: shares with how sure they are.
 //! - [`Multiples`]: many lines, a panel each, with common axes; [`DotPlot`]: means with their intervals.
 //! - [`BubbleChart`]: named points with a size.
 //! - [`confusion`]: which class was taken for which.
@@ -29,10 +30,13 @@ mod dots;
 mod font;
 mod grid;
 mod heat;
+mod intervals;
 mod labels;
 mod matrix;
+mod mosaic;
 mod multiples;
 mod network;
+mod palette;
 mod panels;
 mod picture;
 mod raster;
@@ -42,6 +46,7 @@ mod sheet;
 mod svg;
 #[cfg(test)]
 pub(crate) mod tests;
+mod theme;
 mod volumes;
 
 pub use animation::{Animation, MOST_FRAMES};
@@ -55,12 +60,15 @@ pub use dots::{DotPlot, DotRow};
 pub use font::Weight;
 pub use grid::{Cell, ImageGrid, image_grid};
 pub use heat::{Range, short};
+pub use intervals::{Interval, intervals};
 pub use matrix::{Matrix, NumberCell};
+pub use mosaic::mosaic;
 pub use multiples::{Multiple, Multiples};
 pub use network::{Architecture, Block, BlockKind, Part, network};
 pub use panels::charts;
 pub use picture::{PNG_SCALE, Picture};
 pub use scene::{Anchor, Bitmap, Rect, Scene, Shape, Stroke, Text};
 pub use series::{Best, Line, Series};
-pub use sheet::{Item, Panel, Section, Sheet};
+pub use sheet::{Growth, Item, Panel, Section, Sheet};
+pub use theme::theme;
 pub use volumes::{Volume, volumes};

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::colour::Paint;
 use super::scene::{Rect, Scene, Text};
 use crate::error::{Error, Result};
+use crate::format::atomic;
 
 /// Pixels to the unit of a PNG, so that it is sharp on a dense screen.
 pub const PNG_SCALE: f64 = 2.0;
@@ -33,6 +34,11 @@ impl Picture {
     /// The picture as an SVG document, light or dark as its reader likes.
     pub fn svg(&self) -> String {
         self.scene.to_svg()
+    }
+
+    /// The picture as an element of an HTML page; see [`Scene::to_inline_svg`].
+    pub fn inline_svg(&self, id: &str) -> String {
+        self.scene.to_inline_svg(id)
     }
 
     /// The picture as a PNG on a light page, with [`PNG_SCALE`] pixels to the unit.
@@ -64,9 +70,9 @@ impl Picture {
     }
 }
 
-/// Writes the bytes of a picture.
+/// Writes the bytes of a picture: the whole file or, on a full disk, none.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    std::fs::write(path, bytes).map_err(|e| Error::io(path, "write", &e))
+    atomic::write(path, |out| out.write_all(bytes))
 }
 
 /// Draws title and subtitle at the top of a frame, and returns where they end.

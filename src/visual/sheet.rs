@@ -3,7 +3,10 @@
 //! 1. Every item knows the box that it needs; its title and caption are cut to the width of its box.
 //! 2. Items go from left to right, and on to the next line where the page ends.
 //! 3. All items of a line have their images on one height.
+//!
+//! A sheet can grow: an animation shows its items one after the other, where they stand in the end.
 
+use super::animation::Animation;
 use super::chart::LineChart;
 use super::colour::{ColourBar, Paint};
 use super::dots::DotPlot;
@@ -126,6 +129,15 @@ pub struct Section {
     pub items: Vec<Item>,
 }
 
+/// What a sheet that grows adds from one frame to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Growth {
+    /// A section.
+    Section,
+    /// An item; of words, a line.
+    Item,
+}
+
 /// A page of sections.
 ///
 /// ```
@@ -171,6 +183,23 @@ impl Sheet {
     /// # Errors
     /// Nothing stands on it, an image is not from 4 to 4096 long, or a chart cannot be drawn.
     pub fn picture(&self) -> Result<Picture> {
+        self.drawn().map(|(scene, _)| Picture::new(scene))
+    }
+
+    /// The sheet as an animation that adds part after part, each shown for so many seconds.
+    ///
+    /// # Errors
+    /// As [`Sheet::picture`] and [`Animation::new`].
+    pub fn growing(&self, by: Growth, seconds: f64) -> Result<Animation> {
+        let (scene, parts) = self.drawn()?;
+        let ends = parts.iter().filter(|(growth, _)| *growth == by).map(|(_, end)| *end);
+        // The last frame is the whole sheet.
+        let frames = ends.map(|end| Scene { shapes: scene.shapes[..end].to_vec(), ..scene.clone() });
+        Animation::new(frames.collect(), seconds)
+    }
+
+    // The scene, and how many of its shapes stand when each part is there.
+    fn drawn(&self) -> Result<(Scene, Vec<(Growth, usize)>)> {
         let items = || self.sections.iter().flat_map(|s| &s.items);
         if items().next().is_none() {
             return Err(Error::argument("a sheet without an image shows nothing").with_help("give at least one"));
@@ -191,11 +220,12 @@ impl Sheet {
         let (page_w, page_h) = (inner + 2.0 * MARGIN, (2.0 * MARGIN + head + body - GAP).ceil());
         let mut scene = Scene::new(page_w, page_h, &self.title, self.describe());
         draw_head(&mut scene, Rect::new(MARGIN, MARGIN, inner, head), HEAD_TITLE, &self.title, &self.subtitle);
-        let mut y = MARGIN + head;
+        let (mut y, mut parts) = (MARGIN + head, Vec::new());
         for section in &self.sections {
-            y = draw_section(&mut scene, section, (y, inner, room))?;
+            y = draw_section(&mut scene, section, (y, inner, room), &mut parts)?;
+            parts.push((Growth::Section, scene.shapes.len()));
         }
-        Ok(Picture::new(scene))
+        Ok((scene, parts))
     }
 
     // Titles and headings are not cut before they are wide.
@@ -231,15 +261,17 @@ impl Item {
                 if panel.square {
                     w = panel.side;
                 }
-                match &panel.bar {
-                    Some(bar) => (w + 8.0 + bar.width(), panel.bar_height(bar)),
-                    None => (w, h),
-                }
+                (w + self.bar(), panel.bar.as_ref().map_or(h, |bar| panel.bar_height(bar)))
             }
             Self::Chart(chart) => (chart.width, chart.height),
             Self::Dots(plot, width) => (*width, plot.height()),
             Self::Words(lines, width) => (*width, lines.len() as f64 * 16.0),
         }
+    }
+
+    // What its colour bar adds to the width.
+    fn bar(&self) -> f64 {
+        if let Self::Image(Panel { bar: Some(bar), .. }) = self { 8.0 + bar.width() } else { 0.0 }
     }
 
     fn title(&self) -> f64 {
@@ -261,7 +293,8 @@ fn lines(section: &Section, room: f64) -> Vec<Vec<&Item>> {
 fn broken(section: &Section, room: f64, most: usize) -> Vec<Vec<&Item>> {
     let mut lines: Vec<Vec<&Item>> = Vec::new();
     for item in &section.items {
-        let fits = |line: &&mut Vec<&Item>| line.len() < most && width(line) + GAP + item.size().0 <= room;
+        // A colour bar may stand beyond the end of a line rather than take its image to the next.
+        let fits = |line: &&mut Vec<&Item>| line.len() < most && width(line) + GAP + item.size().0 - item.bar() <= room;
         match lines.last_mut().filter(fits) {
             Some(line) => line.push(item),
             None => lines.push(vec![item]),
@@ -286,7 +319,12 @@ fn section_height(section: &Section, room: f64) -> f64 {
     heading + lines(section, room).iter().map(|l| heights(l).iter().sum::<f64>() + GAP).sum::<f64>() + 4.0
 }
 
-fn draw_section(scene: &mut Scene, section: &Section, (top, inner, room): (f64, f64, f64)) -> Result<f64> {
+fn draw_section(
+    scene: &mut Scene,
+    section: &Section,
+    (top, inner, room): (f64, f64, f64),
+    parts: &mut Vec<(Growth, usize)>,
+) -> Result<f64> {
     let mut y = top;
     if !section.heading.is_empty() {
         let heading = Text::new(&section.heading).size(HEADING).bold().fit(inner).at(MARGIN, y + HEADING);
@@ -302,7 +340,7 @@ fn draw_section(scene: &mut Scene, section: &Section, (top, inner, room): (f64, 
         let [titles, images, captions] = heights(&line);
         let mut x = MARGIN;
         for item in line {
-            draw_item(scene, item, (x, y + titles))?;
+            draw_item(scene, item, (x, y + titles), parts)?;
             x += item.size().0 + GAP;
         }
         y += titles + images + captions + GAP;
@@ -310,7 +348,7 @@ fn draw_section(scene: &mut Scene, section: &Section, (top, inner, room): (f64, 
     Ok(y + 4.0)
 }
 
-fn draw_item(scene: &mut Scene, item: &Item, (x, y): (f64, f64)) -> Result<()> {
+fn draw_item(scene: &mut Scene, item: &Item, (x, y): (f64, f64), parts: &mut Vec<(Growth, usize)>) -> Result<()> {
     match item {
         Item::Image(panel) => draw_panel(scene, panel, (x, y), item.size().0),
         Item::Chart(chart) => chart.draw(scene, Rect::new(x, y, chart.width, chart.height), 13.0)?,
@@ -320,9 +358,13 @@ fn draw_item(scene: &mut Scene, item: &Item, (x, y): (f64, f64)) -> Result<()> {
                 let paint = if i == 0 { Paint::Ink } else { Paint::Muted };
                 let text = Text::new(line).size(11.0).paint(paint).fit(*width - APART);
                 scene.text(text.at(x, y + 12.0 + 16.0 * i as f64));
+                if i + 1 < lines.len() {
+                    parts.push((Growth::Item, scene.shapes.len()));
+                }
             }
         }
     }
+    parts.push((Growth::Item, scene.shapes.len()));
     Ok(())
 }
 

@@ -25,6 +25,33 @@ impl Scene {
         out.push_str("</svg>\n");
         out
     }
+
+    /// The scene as an element of an HTML page, its colours those of [`super::theme`].
+    ///
+    /// `id` is what the ids in it begin with, since they must differ in the whole page.
+    pub fn to_inline_svg(&self, id: &str) -> String {
+        let mut out = String::new();
+        let (w, h) = (num(self.width), num(self.height));
+        let family = font::FAMILY;
+        let _ = writeln!(
+            out,
+            "<svg width=\"{w}\" height=\"{h}\" viewBox=\"0 0 {w} {h}\" role=\"img\" aria-labelledby=\"{id}-title {id}-desc\" font-family=\"{family}\">"
+        );
+        let _ = writeln!(out, "<title id=\"{id}-title\">{}</title>", escape(&self.title));
+        let _ = writeln!(out, "<desc id=\"{id}-desc\">{}</desc>", escape(&self.description));
+        for item in &self.shapes {
+            shape(&mut out, item);
+        }
+        out.push_str("</svg>");
+        out
+    }
+}
+
+impl Bitmap {
+    /// The bitmap as a PNG, written as an address that needs no file.
+    pub fn data_uri(&self) -> String {
+        format!("data:image/png;base64,{}", base64(&raster::encode_bitmap(self)))
+    }
 }
 
 /// The document up to the first shape of the scene: its page is drawn, `rules` are added to the style sheet.
@@ -96,13 +123,9 @@ fn write_text(out: &mut String, text: &Text) -> std::fmt::Result {
 }
 
 fn image(out: &mut String, rect: &Rect, bitmap: &Bitmap) -> std::fmt::Result {
-    let data = base64(&raster::encode_bitmap(bitmap));
+    let data = bitmap.data_uri();
     let sharp = "image-rendering:optimizeSpeed;image-rendering:pixelated";
-    writeln!(
-        out,
-        "<image {} preserveAspectRatio=\"none\" style=\"{sharp}\" xlink:href=\"data:image/png;base64,{data}\"/>",
-        place(rect)
-    )
+    writeln!(out, "<image {} preserveAspectRatio=\"none\" style=\"{sharp}\" xlink:href=\"{data}\"/>", place(rect))
 }
 
 fn place(r: &Rect) -> String {

@@ -277,6 +277,44 @@ fn confusion_takes_no_sample_and_the_largest_counts_but_no_other_shape() {
 }
 
 #[test]
+fn intervals_show_each_share_and_keep_their_names_apart() {
+    let row = |name: &str, value: f64, ends| Interval { name: name.into(), value, ends };
+    let rows = [row("training, as it ran", 0.993, (0.9923, 0.9937)), row("test", 0.9914, (0.9894, 0.993))];
+    let picture = intervals("Accuracy", &rows).unwrap();
+    assert_sound(&picture);
+    let words = texts(&picture);
+    assert!(words.contains(&"99.30 %") && words.contains(&"99.14 %"), "{words:?}");
+    assert!(picture.svg().contains("test: 99.14 %, 95 % interval 98.94 % to 99.30 %"));
+    let long = "a name that is far longer than there is room for on a line of this picture";
+    for (value, ends) in [(0.0, (0.0, 0.3)), (1.0, (1.0, 1.0)), (0.5, (0.0, 1.0))] {
+        assert_sound(&intervals("One", &[row(long, value, ends)]).unwrap());
+    }
+    assert!(intervals("None", &[]).is_err());
+    assert!(intervals("Bad", &[row("nothing", f64::NAN, (0.0, 1.0))]).unwrap_err().message().contains("nothing"));
+}
+
+#[test]
+fn an_svg_for_a_page_has_ids_of_its_own_and_takes_the_colours_of_the_page() {
+    let picture = training_curves(&TrainingCurves {
+        title: "A <run>",
+        train_loss: &falling(3),
+        train_accuracy: &accuracy(&falling(3)),
+        ..TrainingCurves::default()
+    })
+    .unwrap();
+    let svg = picture.inline_svg("curves");
+    let tree = roxmltree::Document::parse(&svg).expect("well-formed");
+    let ids: Vec<&str> = tree.descendants().filter_map(|n| n.attribute("id")).collect();
+    assert_eq!(ids, ["curves-title", "curves-desc"]);
+    assert!(tree.descendants().all(|n| n.tag_name().name() != "style"));
+    let rules = theme(&[ColourMap::SIGNED]);
+    let classes: Vec<&str> =
+        tree.descendants().filter_map(|n| n.attribute("class")).flat_map(str::split_whitespace).collect();
+    assert!(classes.len() > 10 && classes.iter().all(|c| rules.contains(&format!(".{c}{{"))), "{classes:?}");
+    assert!(rules.contains(&format!("--ink:{};", Paint::Ink.dark())));
+}
+
+#[test]
 fn image_grid_shows_sharp_pixels_in_order() {
     let (black, white) = ([0_u8; 3], [200_u8, 10, 20]);
     let pixels = [black, white, white, black].concat();

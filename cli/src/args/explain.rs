@@ -59,16 +59,34 @@ pub enum Layer {
 
 /// Where the result goes.
 #[derive(Debug, Args)]
-pub struct ShowArgs {
-    /// Draw it into this file: .svg or .gif that moves, or .png
+pub struct DrawArgs {
+    /// Draw it into this file: .png, .svg or, where something moves, .gif
     #[arg(long, value_name = "FILE")]
     pub draw: Option<PathBuf>,
     /// Print the numbers as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Where the result of many steps goes.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    #[command(flatten)]
+    pub to: DrawArgs,
     /// Show all steps, however many there are
     #[arg(long)]
     pub all: bool,
+}
+
+/// Where the windows of a kernel or a pool may lie.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct ReachArgs {
+    /// valid, same, full, a number, or four: top,bottom,left,right
+    #[arg(long, value_name = "KIND", default_value = "valid", value_parser = padding)]
+    pub padding: Padding,
+    /// Distance between the places under a window
+    #[arg(long, value_name = "N|N,N", default_value = "1", value_parser = pair)]
+    pub dilation: [usize; 2],
 }
 
 /// What is convolved.
@@ -87,15 +105,11 @@ pub struct ConvInput {
     /// Step between outputs: one number, or down and to the right as 2,1
     #[arg(long, value_name = "N|N,N", default_value = "1", value_parser = pair)]
     pub stride: [usize; 2],
-    /// valid, same, full, a number, or four: top,bottom,left,right
-    #[arg(long, value_name = "KIND", default_value = "valid", value_parser = padding)]
-    pub padding: Padding,
+    #[command(flatten)]
+    pub reach: ReachArgs,
     /// What stands in the padding
     #[arg(long, value_name = "NUMBER", default_value_t = 0.0, allow_hyphen_values = true)]
     pub pad_value: f32,
-    /// Distance between the kernel's elements
-    #[arg(long, value_name = "N|N,N", default_value = "1", value_parser = pair)]
-    pub dilation: [usize; 2],
     /// Groups of channels that do not see each other
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub groups: usize,
@@ -159,12 +173,8 @@ pub struct PoolInput {
     /// Step between windows [default: the window]
     #[arg(long, value_name = "N|N,N", value_parser = pair)]
     pub stride: Option<[usize; 2]>,
-    /// valid, same, full, a number, or four: top,bottom,left,right
-    #[arg(long, value_name = "KIND", default_value = "valid", value_parser = padding)]
-    pub padding: Padding,
-    /// Distance between the places under a window
-    #[arg(long, value_name = "N|N,N", default_value = "1", value_parser = pair)]
-    pub dilation: [usize; 2],
+    #[command(flatten)]
+    pub reach: ReachArgs,
     /// Let a last, partial window count
     #[arg(long)]
     pub ceil: bool,
@@ -209,12 +219,8 @@ pub struct ShapesArgs {
     /// Its step
     #[arg(long, value_name = "N|N,N", default_value = "1", value_parser = pair)]
     pub stride: [usize; 2],
-    /// Its padding: valid, same, full, a number, or four: top,bottom,left,right
-    #[arg(long, value_name = "KIND", default_value = "valid", value_parser = padding)]
-    pub padding: Padding,
-    /// Distance between its elements
-    #[arg(long, value_name = "N|N,N", default_value = "1", value_parser = pair)]
-    pub dilation: [usize; 2],
+    #[command(flatten)]
+    pub reach: ReachArgs,
     /// Channels of its output [default: those of the input]
     #[arg(long, value_name = "N")]
     pub filters: Option<usize>,
@@ -222,12 +228,8 @@ pub struct ShapesArgs {
     pub network: NetworkArgs,
     #[command(flatten)]
     pub size: SizeArgs,
-    /// Draw it into this file, as .svg or .png
-    #[arg(long, value_name = "FILE")]
-    pub draw: Option<PathBuf>,
-    /// Print the numbers as JSON
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub to: DrawArgs,
 }
 
 #[derive(Debug, Args)]
@@ -240,12 +242,8 @@ pub struct FieldArgs {
     pub network: NetworkArgs,
     #[command(flatten)]
     pub size: SizeArgs,
-    /// Draw it into this file, as .svg or .png
-    #[arg(long, value_name = "FILE")]
-    pub draw: Option<PathBuf>,
-    /// Print the numbers as JSON
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub to: DrawArgs,
 }
 
 const MUSEUM_EXAMPLES: &str = "\
@@ -268,12 +266,8 @@ pub struct MuseumArgs {
     /// The seed of the weights and of the order of the images
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Draw the loss curves into this file, as .svg or .png
-    #[arg(long, value_name = "FILE", requires = "exhibit")]
-    pub draw: Option<PathBuf>,
-    /// Print the numbers as JSON
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub to: DrawArgs,
 }
 
 fn padding(text: &str) -> Result<Padding, String> {

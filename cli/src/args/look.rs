@@ -7,10 +7,19 @@ use clap::Args;
 use super::{MachineArgs, NetworkArgs, PixelArgs};
 use crate::look::place;
 
+/// A model, and an image that it is shown.
+#[derive(Debug, Args)]
+pub struct SubjectArgs {
+    /// A model file of any format, a run folder, or a name from `striate fetch`
+    pub model: String,
+    /// A PNG or JPEG file, or an array as .npy
+    pub image: PathBuf,
+}
+
 /// Options of every command that looks inside.
 #[derive(Debug, Args)]
 pub struct LookArgs {
-    /// The picture, as .svg or .png by its ending [default: the command's name, as PNG]
+    /// The picture: .png, .svg or, where something moves, .gif by its ending [default: the command's name, as PNG]
     #[arg(long, short, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Print the numbers as JSON
@@ -53,10 +62,8 @@ highest first: the probability should fall (or rise) sooner than for the same ma
 #[derive(Debug, Args)]
 #[command(after_help = ATTRIBUTE_EXAMPLES)]
 pub struct AttributeArgs {
-    /// A model file of any format, a run folder, or a name from `striate fetch`
-    pub model: String,
-    /// A PNG or JPEG file, or an array as .npy
-    pub image: PathBuf,
+    #[command(flatten)]
+    pub of: SubjectArgs,
     /// How the map is made
     #[arg(long, short, value_name = "NAME", default_value = "grad-cam")]
     pub method: String,
@@ -69,7 +76,7 @@ pub struct AttributeArgs {
     /// What covered pixels become, and where integrated gradients start
     #[arg(long, value_name = "COLOUR", default_value = "black")]
     pub baseline: Blank,
-    /// Steps of integrated gradients, or noisy copies of SmoothGrad
+    /// Steps of integrated gradients (up to four times as many where the score bends), or noisy copies of SmoothGrad
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub samples: usize,
     /// The standard deviation of SmoothGrad's noise, as a part of the range of the input
@@ -92,7 +99,10 @@ const FEATURES_EXAMPLES: &str = "\
 Examples:
   striate features runs/mnist-1 digit.png
   striate features efficientnet-lite0 photo.jpg --layer conv_stem --channels 32 --each
-  striate features --lines china.jpg flower.jpg     two 7x7 line filters, without a model";
+  striate features --lines china.jpg flower.jpg     two 7x7 line filters, without a model
+  striate features runs/mnist-1 digit.png --out layers.gif
+
+Pictures: .gif and .svg move from layer to layer, .png stands still.";
 
 #[derive(Debug, Args)]
 #[command(after_help = FEATURES_EXAMPLES)]
@@ -106,7 +116,7 @@ pub struct FeaturesArgs {
     /// The layers to show [default: all with maps if they are few, else the last of each size]
     #[arg(long, value_name = "LAYER", num_args = 1..)]
     pub layer: Vec<String>,
-    /// Channels to show of each layer; 0 for all
+    /// Channels to show of each layer, those that vary most; 0 for all
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub channels: usize,
     /// Give each map a range of its own, so that faint ones are seen too
@@ -143,18 +153,55 @@ pub struct FiltersArgs {
     pub look: LookArgs,
 }
 
+const REPORT_EXAMPLES: &str = "\
+Examples:
+  striate report runs/mnist-1                     writes runs/mnist-1/report.html
+  striate report runs/photos-1 --out report.html --data /new/place/photos
+  striate report runs/mnist-1 --mistakes 100
+
+The page is one file that opens without a network: accuracies with their intervals, curves, confusion matrix, worst
+mistakes, filters before and after training, feature maps, Grad-CAM, settings, digests. The same run gives the same bytes.";
+
+#[derive(Debug, Args)]
+#[command(after_help = REPORT_EXAMPLES)]
+pub struct ReportArgs {
+    /// A run folder that `striate train` made
+    pub run: PathBuf,
+    /// The file to write [default: report.html in the run folder]
+    #[arg(long, short, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Where the data of the run are now, if they have moved
+    #[arg(long, value_name = "DATA")]
+    pub data: Option<String>,
+    /// How many of the worst mistakes to show
+    #[arg(long, value_name = "N", default_value_t = 24)]
+    pub mistakes: usize,
+    /// How many mistakes, and how many right answers, Grad-CAM explains
+    #[arg(long, value_name = "N", default_value_t = 6)]
+    pub examples: usize,
+    /// Print the name of the file alone
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Print the numbers of the report as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
 const UNIT_EXAMPLES: &str = "\
 Examples:
   striate unit runs/mnist-1 digit.png --layer conv2d_1 --at 5,5,7
-  striate unit runs/mnist-1 digit.png --layer conv2d_1 --at 5,5,7 --data mnist";
+  striate unit runs/mnist-1 digit.png --layer conv2d_1 --at 5,5,7 --data mnist
+  striate unit runs/mnist-1 digit.png --layer conv2d_1 --at 5,5,7 --out unit.gif
+
+Pictures: .gif and .svg walk from the image to the value and back, .png stands still.";
 
 #[derive(Debug, Args)]
 #[command(after_help = UNIT_EXAMPLES)]
 pub struct UnitArgs {
-    /// A model file of any format, a run folder, or a name from `striate fetch`
-    pub model: String,
-    /// A PNG or JPEG file, or an array as .npy
-    pub image: PathBuf,
+    #[command(flatten)]
+    pub of: SubjectArgs,
     /// The layer
     #[arg(long, value_name = "LAYER")]
     pub layer: String,
@@ -177,15 +224,15 @@ pub struct UnitArgs {
 const DECONVNET_EXAMPLES: &str = "\
 Examples:
   striate deconvnet runs/mnist-1 digit.png --layer conv2d_1
-  striate deconvnet squeezenet.onnx photo.jpg --layer fire5 --strongest 12";
+  striate deconvnet squeezenet.onnx photo.jpg --layer fire5 --strongest 12
+
+Pictures: .gif and .svg go from channel to channel, .png stands still.";
 
 #[derive(Debug, Args)]
 #[command(after_help = DECONVNET_EXAMPLES)]
 pub struct DeconvnetArgs {
-    /// A model file of any format, a run folder, or a name from `striate fetch`
-    pub model: String,
-    /// A PNG or JPEG file, or an array as .npy
-    pub image: PathBuf,
+    #[command(flatten)]
+    pub of: SubjectArgs,
     /// The layer [default: the last convolution]
     #[arg(long, value_name = "LAYER")]
     pub layer: Option<String>,
@@ -202,15 +249,16 @@ pub struct DeconvnetArgs {
 const INVERT_EXAMPLES: &str = "\
 Examples:
   striate invert runs/mnist-1 digit.png
-  striate invert efficientnet-lite0 photo.jpg --layer conv_stem --steps 400";
+  striate invert efficientnet-lite0 photo.jpg --layer conv_stem --steps 400
+  striate invert runs/mnist-1 digit.png --out restored.gif
+
+Pictures: .gif and .svg show how the image comes about, .png its end. After Ctrl-C it shows how far it came.";
 
 #[derive(Debug, Args)]
 #[command(after_help = INVERT_EXAMPLES)]
 pub struct InvertArgs {
-    /// A model file of any format, a run folder, or a name from `striate fetch`
-    pub model: String,
-    /// A PNG or JPEG file, or an array as .npy
-    pub image: PathBuf,
+    #[command(flatten)]
+    pub of: SubjectArgs,
     /// The layers to restore from [default: as for `features`, and the output]
     #[arg(long, value_name = "LAYER", num_args = 1..)]
     pub layer: Vec<String>,
@@ -218,7 +266,7 @@ pub struct InvertArgs {
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub steps: usize,
     /// The weight of smoothness
-    #[arg(long, value_name = "WEIGHT", default_value_t = 0.1, allow_negative_numbers = true)]
+    #[arg(long, value_name = "WEIGHT", default_value_t = 2.0, allow_negative_numbers = true)]
     pub smooth: f32,
     /// The seed of the noise that it begins with
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -231,7 +279,10 @@ const MAXIMISE_EXAMPLES: &str = "\
 Examples:
   striate maximise runs/mnist-1 --class 0 1 2 3 4 5 6 7 8 9
   striate maximise efficientnet-lite0 --class daisy --steps 500
-  striate maximise runs/mnist-1 --layer conv2d_1 --channel 0 1 2 3";
+  striate maximise runs/mnist-1 --layer conv2d_1 --channel 0 1 2 3
+  striate maximise runs/mnist-1 --class 3 8 --out seen.gif
+
+Pictures: .gif and .svg show how the image comes about, .png its end. After Ctrl-C it shows how far it came.";
 
 #[derive(Debug, Args)]
 #[command(after_help = MAXIMISE_EXAMPLES)]

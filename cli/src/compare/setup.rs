@@ -56,7 +56,7 @@ impl Job {
         let mut entrants = if is_optimizers { optimizers(args)? } else { networks(args)? };
         let model = if is_optimizers { args.model.clone() } else { name(&args.what[0]).to_string() };
         let asked = args.data.clone().unwrap_or_else(|| "mnist".into());
-        let split = job::open(&model, &entrants[0].recipe, &asked)?;
+        let split = job::open(&model, &entrants[0].recipe.graph, &asked)?;
         for (i, entrant) in entrants.iter_mut().enumerate() {
             let called = if is_optimizers { args.model.as_str() } else { name(&args.what[i]) };
             let graph = job::fitted(called, &entrant.recipe, &args.size, &split);
@@ -111,7 +111,7 @@ impl Job {
         contest.seeds = args.seeds.unwrap_or(contest.seeds);
         contest.validate()?;
         enough(&contest, &start.by)?;
-        let split = job::open(&start.model, &contest.entrants[0].recipe, &start.data)?;
+        let split = job::open(&start.model, &contest.entrants[0].recipe.graph, &start.data)?;
         let parts = start.parts(&split)?;
         contest.check(&parts)?;
         same(path, &old, &plan(&start, &contest, &parts)?)?;

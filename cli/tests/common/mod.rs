@@ -1,6 +1,7 @@
 //! A folder of its own for each test, and the program in it.
 #![allow(dead_code)] // each test file uses its part
 
+pub mod html;
 pub mod page;
 pub mod sums;
 

@@ -5,7 +5,7 @@ use crate::data::Image;
 use crate::error::Result;
 use crate::inspect::show::{bitmap, cut, relief};
 use crate::tensor::Tensor;
-use crate::visual::{AxisStyle, Bitmap, Item, LineChart, Panel, Picture, Range, Section, Series, Sheet, Unit};
+use crate::visual::{AxisStyle, Bitmap, Item, LineChart, Panel, Picture, Range, Section, Series, Sheet, Unit, short};
 
 // The share of numbers that the colours tell apart; the rest is drawn as the largest.
 const MOST: f64 = 0.998;
@@ -36,8 +36,10 @@ pub fn attribution_sheet(found: &Attribution, image: &Image, name: &str, trust: 
         items.push(Item::Image(Panel::new(own, SMALL).title(title).caption(format!("{} x {}", size[0], size[1]))));
     }
     if let Some(pixels) = &found.pixels {
-        let caption = if pixels.dims()[2] == 3 { "as colours, grey is 0" } else { "red above 0, blue below" };
-        items.push(Item::Image(Panel::new(relief(pixels)?, SMALL).title("with its signs").caption(caption)));
+        let (signed, range) = relief(pixels)?;
+        let panel = Panel::new(signed, SMALL).title("with its signs").caption(format!("up to ±{}", short(range.high)));
+        let colours = if pixels.dims()[2] == 3 { "as colours, grey is 0" } else { "red above 0, blue below" };
+        items.push(Item::Image(panel.caption(colours)));
     }
     let mut sections = vec![Section { items, ..Section::default() }];
     if let Some(trust) = trust {

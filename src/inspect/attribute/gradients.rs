@@ -7,7 +7,7 @@ use crate::rng::Rng;
 use crate::tensor::Tensor;
 
 // Samples that are run together.
-const BATCH: usize = 4;
+pub(super) const BATCH: usize = 4;
 const MOST: usize = 10_000;
 
 /// The gradient to the input, `[h, w, c]`.
@@ -42,39 +42,57 @@ pub(super) fn smooth(look: &Look<'_>) -> Result<Tensor> {
     Tensor::new(&look.dims, mean.iter().map(|v| *v as f32).collect())
 }
 
-/// `sum_c (x - x0) mean dS/dx`, the mean taken at the middles of equal steps from `x0` to `x`.
-pub(super) fn integrated(look: &Look<'_>) -> Result<Tensor> {
-    let (blank, steps) = (look.blank(), look.config.samples as f64);
-    let mean = mean_gradient(look, |i, x| {
-        let part = ((i as f64 + 0.5) / steps) as f32;
-        x.iter_mut().zip(look.x.iter().zip(&blank)).for_each(|(x, (of, blank))| *x = blank + part * (of - blank));
-    })?;
-    let each = mean.iter().zip(look.x.iter().zip(&blank)).map(|(g, (x, blank))| g * f64::from(x - blank));
-    let each: Vec<f64> = each.collect();
-    let [h, w, c] = look.dims;
-    Tensor::new(&[h, w], each.chunks(c).map(|pixel| pixel.iter().sum::<f64>() as f32).collect())
-}
-
 // The mean of the gradient to the input over samples that `fill` makes. The sum is in f64 and has one order.
 fn mean_gradient(look: &Look<'_>, fill: impl Fn(usize, &mut [f32])) -> Result<Vec<f64>> {
-    let (n, len) = (look.config.samples, look.x.len());
-    if n == 0 || n > MOST {
-        return Err(Error::argument(format!("{n} samples are out of range")).with_help(format!("give 1 to {MOST}")));
-    }
-    let batch = BATCH.min(n);
-    let mut tape = Tape::new(look.model, batch, &look.tape())?;
-    let (mut x, mut sum) = (vec![0.0; batch * len], vec![0.0; len]);
-    let seed = look.seed(batch)?;
-    for start in (0..n).step_by(batch) {
-        let count = batch.min(n - start);
-        x.chunks_mut(len).take(count).enumerate().for_each(|(i, x)| fill(start + i, x));
-        tape.forward(&x)?;
-        tape.backward(Spot::Logits, &seed, ReluRule::Derivative)?;
-        for dx in tape.input_gradient().data().chunks(len).take(count) {
-            sum.iter_mut().zip(dx).for_each(|(sum, dx)| *sum += f64::from(*dx));
-        }
-    }
+    let n = checked(look)?;
+    let mut sum = vec![0.0; look.x.len()];
+    let add = |_: usize, dx: &[f32]| sum.iter_mut().zip(dx).for_each(|(sum, dx)| *sum += f64::from(*dx));
+    Gradients::new(look, BATCH.min(n))?.each(n, fill, add)?;
     Ok(sum.into_iter().map(|sum| sum / n as f64).collect())
+}
+
+pub(super) fn checked(look: &Look<'_>) -> Result<usize> {
+    match look.config.samples {
+        n if n == 0 || n > MOST => {
+            Err(Error::argument(format!("{n} samples are out of range")).with_help(format!("give 1 to {MOST}")))
+        }
+        n => Ok(n),
+    }
+}
+
+/// Gradients of the class's score to many samples.
+pub(super) struct Gradients<'a> {
+    tape: Tape,
+    x: Vec<f32>,
+    seed: Vec<f32>,
+    look: &'a Look<'a>,
+}
+
+impl<'a> Gradients<'a> {
+    /// So many samples are run together.
+    pub fn new(look: &'a Look<'a>, batch: usize) -> Result<Self> {
+        let tape = Tape::new(look.model, batch, &look.tape())?;
+        Ok(Self { tape, x: vec![0.0; batch * look.x.len()], seed: look.seed(batch)?, look })
+    }
+
+    /// The gradients of `n` samples that `fill` makes, in their order.
+    pub fn each(
+        &mut self,
+        n: usize,
+        fill: impl Fn(usize, &mut [f32]),
+        mut take: impl FnMut(usize, &[f32]),
+    ) -> Result<()> {
+        let (len, batch) = (self.look.x.len(), self.tape.batch());
+        for start in (0..n).step_by(batch) {
+            let count = batch.min(n - start);
+            self.x.chunks_mut(len).take(count).enumerate().for_each(|(i, x)| fill(start + i, x));
+            self.tape.forward(&self.x)?;
+            self.tape.backward(Spot::Logits, &self.seed, ReluRule::Derivative)?;
+            let dx = self.tape.input_gradient();
+            dx.data().chunks(len).take(count).enumerate().for_each(|(i, dx)| take(start + i, dx));
+        }
+        Ok(())
+    }
 }
 
 /// The largest size over the channels of each pixel, `[h, w]`.

@@ -18,6 +18,7 @@
 mod cam;
 mod figure;
 mod gradients;
+mod integrated;
 mod occlusion;
 mod trust;
 
@@ -136,6 +137,9 @@ pub struct AttributeConfig {
     pub baseline: Vec<f32>,
     /// Steps of integrated gradients, or copies of SmoothGrad.
     pub samples: usize,
+    /// How far the sum of integrated gradients may be from the rise of the score, as a part of it, before more steps are
+    /// taken where the score bends; at most four times as many gradients.
+    pub tolerance: f32,
     /// The standard deviation of SmoothGrad's noise, as a part of the range of the input.
     pub noise: f32,
     /// The side of the covered square in pixels; an eighth of the shorter side if 0.
@@ -154,6 +158,7 @@ impl Default for AttributeConfig {
             layer: None,
             baseline: Vec::new(),
             samples: 64,
+            tolerance: 0.01,
             noise: 0.15,
             window: 0,
             seed: 0,
@@ -181,6 +186,8 @@ pub struct Attribution {
     pub layer: Option<(String, Tensor)>,
     /// Integrated gradients: the sum of the map, and the rise of the score from the baseline, which it should equal.
     pub completeness: Option<[f64; 2]>,
+    /// Integrated gradients: how many gradients were taken.
+    pub gradients: usize,
 }
 
 /// Explains the score of a class for one sample `[h, w, c]`.
@@ -217,6 +224,7 @@ pub fn attribute(model: &Model, x: &[f32], config: &AttributeConfig) -> Result<A
         pixels: None,
         layer: None,
         completeness: None,
+        gradients: 0,
     };
     found.map = match config.method {
         Method::Saliency | Method::Guided | Method::SmoothGrad => {
@@ -230,7 +238,8 @@ pub fn attribute(model: &Model, x: &[f32], config: &AttributeConfig) -> Result<A
             map
         }
         Method::IntegratedGradients => {
-            let map = gradients::integrated(&look)?;
+            let (map, gradients) = integrated::map(&look, &mut scorer)?;
+            found.gradients = gradients;
             let start = scorer.logits(&look.blank(), class)?[0];
             let sum = map.data().iter().map(|v| f64::from(*v)).sum();
             found.completeness = Some([sum, f64::from(score) - f64::from(start)]);

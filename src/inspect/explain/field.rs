@@ -105,10 +105,11 @@ impl FieldSteps {
         let ([h, w], [[top, bottom], [left, right]]) = (self.image, last.window);
         let share = 100.0 * (rh.min(h as f64) * rw.min(w as f64)) / (h * w) as f64;
         let mut lines = vec![format!(
-            "One value of {} sees {}x{} of {h}x{w} inputs: {share:.0} % of the image.",
+            "One value of {} sees {}x{} of {h}x{w} inputs: {} of the image.",
             self.layer,
             short(rh),
-            short(rw)
+            short(rw),
+            if share < 1.0 { "less than 1 %".into() } else { format!("{share:.0} %") }
         )];
         let out = |lo: i64, hi: i64, n: usize| lo < 0 || hi >= n as i64;
         let over =
