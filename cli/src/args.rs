@@ -425,6 +425,9 @@ pub struct SummaryArgs {
     /// Draw the network into this file, as SVG or PNG by its ending
     #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "toml"])]
     pub draw: Option<PathBuf>,
+    /// Draw a network without branches as papers do: volumes side by side
+    #[arg(long, requires = "draw")]
+    pub volumes: bool,
     /// Print the network as a TOML file that `train --model` takes
     #[arg(long, conflicts_with = "json")]
     pub toml: bool,

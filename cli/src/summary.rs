@@ -1,10 +1,10 @@
 //! `striate summary MODEL`: the layers with their shapes and parameters, and what they cost.
 
 use serde_json::json;
-use striate::inspect::{Axis, Field, Layer, Layers, draw};
+use striate::inspect::{Axis, Field, Layer, Layers, draw, draw_volumes};
 use striate::session::Machine;
 use striate::train::{MemoryUse, Optimizer, memory_of_inference, memory_of_training};
-use striate::{Model, Node, Result};
+use striate::{Error, Model, Node, Result};
 
 use crate::args::SummaryArgs;
 use crate::out::say;
@@ -27,7 +27,9 @@ pub fn run(args: &SummaryArgs) -> Result<()> {
     }
     let model = input::any_model(&args.model, 0, &args.network, &options)?;
     if let Some(path) = &args.draw {
-        draw(model.graph())?.save(path)?;
+        let picture = if args.volumes { draw_volumes(model.graph()) } else { draw(model.graph()) };
+        let remedy = |e: Error| if args.volumes { e.with_help("leave out --volumes; blocks show branches") } else { e };
+        picture.map_err(remedy)?.save(path)?;
         say!("Drawn: {}", path.display());
         return Ok(());
     }

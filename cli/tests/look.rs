@@ -264,3 +264,13 @@ fn bad_input_gets_one_clear_error() {
         assert!(message.contains(wanted) && code != 0, "{args:?}: {wanted} in {message}");
     }
 }
+
+#[test]
+fn a_chain_is_drawn_as_volumes_and_branches_are_refused() {
+    let folder = Folder::new();
+    assert_eq!(folder.ok(&["summary", "simple-convnet", "--draw", "v.svg", "--volumes"]), "Drawn: v.svg\n");
+    is_picture(&folder, "v.svg");
+    let (code, message) = folder.fails(&["summary", "resnet-18", "--draw", "v.svg", "--volumes"]);
+    assert!(code != 0 && message.contains("has branches") && message.contains("leave out --volumes"), "{message}");
+    assert!(folder.fails(&["summary", "keras-mnist", "--volumes"]).1.contains("--draw"));
+}

@@ -56,7 +56,7 @@ fn the_photos_of_the_readme() {
     let lines = all[at].1.iter().map(|line| line.strip_prefix("cargo run --release -- ").unwrap());
     let printed: String = lines.map(|line| folder.ok(&line.split_whitespace().collect::<Vec<_>>())).collect();
     if let Some(("text", shown)) = all.get(at + 1).map(|b| (b.0, &b.1)) {
-        compare(shown, &printed);
+        compare("README.md", shown, &printed);
     }
     assert!(printed.contains("palace") && printed.contains("daisy") && printed.contains("tiger cat"), "{printed}");
 }

@@ -7,11 +7,11 @@
 //!
 //! Source: series-parallel graphs, Valdes, Tarjan and Lawler, 1979, doi:10.1145/800135.804393.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, Value};
 use crate::ops::{Activation, Op};
 use crate::summary::thousands;
-use crate::visual::{Architecture, Block, BlockKind, Part, Picture, network};
+use crate::visual::{Architecture, Block, BlockKind, Part, Picture, Volume, network, volumes};
 
 // Blocks beyond which repetitions are drawn once.
 const LONG: usize = 36;
@@ -41,13 +41,74 @@ fn architecture(graph: &Graph) -> Result<Architecture> {
     if count(&parts) > LONG {
         parts = folded(parts);
     }
-    let params: usize = graph.nodes().iter().flat_map(|n| graph.params(n)).map(|p| p.len()).sum();
-    let subtitle = format!(
-        "{} parameters, {} multiply-adds for one sample",
-        thousands(params),
-        thousands(graph.mul_adds() as usize)
-    );
-    Ok(Architecture { title: graph.name().to_string(), subtitle, parts })
+    Ok(Architecture { title: graph.name().to_string(), subtitle: subtitle(graph), parts })
+}
+
+fn subtitle(graph: &Graph) -> String {
+    let params: usize = graph.nodes().iter().map(|n| params(graph, n)).sum();
+    let mul_adds = thousands(graph.mul_adds() as usize);
+    format!("{} parameters, {mul_adds} multiply-adds for one sample", thousands(params))
+}
+
+/// Draws a network without branches as volumes side by side, as papers show LeNet and AlexNet (V7, V15, E29).
+///
+/// ```
+/// let graph = striate::zoo::recipe("simple-convnet")?.graph;
+/// let picture = striate::inspect::draw_volumes(&graph)?;
+/// assert!(picture.svg().contains("24x24x30"));
+/// # Ok::<(), striate::Error>(())
+/// ```
+///
+/// # Errors
+/// The graph has no output, or its branches do not fit into one row.
+pub fn draw_volumes(graph: &Graph) -> Result<Picture> {
+    let units = Units::new(graph)?;
+    let main: Vec<usize> = (0..units.all.len()).filter(|u| units.all[*u].main).collect();
+    for pair in main.windows(2) {
+        let unit = &units.all[pair[1]];
+        if unit.inputs != [pair[0]] {
+            let message = format!(
+                "'{}' has branches ('{}' ends one), and volumes stand in one row",
+                graph.name(),
+                unit.block.name
+            );
+            return Err(Error::argument(message).with_help("draw it as blocks, which show branches"));
+        }
+    }
+    let all: Vec<Volume> = main.iter().map(|u| volume(graph, &units.all[*u])).collect();
+    volumes(graph.name(), &subtitle(graph), &all)
+}
+
+fn volume(graph: &Graph, unit: &Unit) -> Volume {
+    let block = &unit.block;
+    let node = graph.node(unit.node);
+    let window = match &node.op {
+        Op::Conv2D(o) => Some(o.kernel),
+        Op::SeparableConv2D(o) => Some(o.kernel),
+        Op::Pool2D(o) => Some(o.window),
+        _ => None,
+    };
+    let image = match node.shape.dims() {
+        [h, w, _] if *h * *w > 1 => Some([*h, *w]),
+        _ => None,
+    };
+    let params = match block.params {
+        0 => String::new(),
+        n => format!("{} parameters", thousands(n)),
+    };
+    Volume {
+        what: block.what.split(" + ").map(str::to_string).collect(),
+        shape: if image.is_some() && block.shape != dims(node) {
+            format!("{} = {}", dims(node), block.shape)
+        } else {
+            block.shape.clone()
+        },
+        params,
+        kind: block.kind,
+        image,
+        channels: node.shape.channels(),
+        window,
+    }
 }
 
 fn count(parts: &[Part]) -> usize {
@@ -62,6 +123,8 @@ fn count(parts: &[Part]) -> usize {
 // A block, with what it reads and whether the output needs it.
 struct Unit {
     block: Block,
+    /// Its first op.
+    node: Value,
     inputs: Vec<usize>,
     main: bool,
     /// The weight of the head that ends here.
@@ -88,8 +151,8 @@ impl Units {
             let written_into =
                 aside(&node.op).filter(|_| inputs.first().is_some_and(|u| *u > 0) && uses[node.inputs[0].0] == 1);
             let unit = match written_into {
-                Some(word) => units.write_into(inputs[0], node, word),
-                None => units.push(graph, node, inputs, used[i]),
+                Some(word) => units.write_into(inputs[0], node, (word, params(graph, node))),
+                None => units.push(graph, Value(i), inputs, used[i]),
             };
             of.push(unit);
             if let Some(head) = graph.heads().iter().find(|h| h.value == Value(i)) {
@@ -99,16 +162,18 @@ impl Units {
         Ok(units)
     }
 
-    fn write_into(&mut self, unit: usize, node: &Node, word: String) -> usize {
+    fn write_into(&mut self, unit: usize, node: &Node, (word, params): (String, usize)) -> usize {
         let block = &mut self.all[unit].block;
         if !word.is_empty() {
             block.what = format!("{} + {word}", block.what);
         }
         block.shape = dims(node);
+        block.params += params;
         unit
     }
 
-    fn push(&mut self, graph: &Graph, node: &Node, inputs: Vec<usize>, main: bool) -> usize {
+    fn push(&mut self, graph: &Graph, value: Value, inputs: Vec<usize>, main: bool) -> usize {
+        let node = graph.node(value);
         let side = |shape: crate::Shape| match shape.dims() {
             [h, w, _] => ((h * w) as f64).sqrt(),
             [l, _] => *l as f64,
@@ -120,11 +185,12 @@ impl Units {
             name: node.name.clone(),
             what,
             shape: dims(node),
+            params: params(graph, node),
             kind,
             side: side(node.shape) / whole.max(1.0),
             channels: node.shape.channels(),
         };
-        self.all.push(Unit { block, inputs, main, head: None });
+        self.all.push(Unit { block, node: value, inputs, main, head: None });
         self.all.len() - 1
     }
 
@@ -269,10 +335,15 @@ fn times(parts: &[Part], period: usize) -> usize {
 fn alike(a: &Part, b: &Part) -> bool {
     let all = |a: &[Part], b: &[Part]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| alike(a, b));
     match (a, b) {
-        (Part::Block(a), Part::Block(b)) => (&a.what, &a.shape) == (&b.what, &b.shape),
+        (Part::Block(a), Part::Block(b)) => (&a.what, &a.shape, a.params) == (&b.what, &b.shape, b.params),
         (Part::Fork(a), Part::Fork(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| all(a, b)),
         _ => false,
     }
+}
+
+// What is learnt; running statistics are not.
+fn params(graph: &Graph, node: &Node) -> usize {
+    graph.params(node).iter().filter(|p| p.trainable).map(|p| p.len()).sum()
 }
 
 fn dims(node: &Node) -> String {
@@ -391,6 +462,54 @@ mod tests {
         let mean = g.add(GlobalPool::average(), &[sum]).unwrap();
         g.add(Dense::new(3), &[mean]).unwrap();
         assert_eq!(outline(&architecture(&g).unwrap().parts), "i(c|cc|m)c<gd>(c|)sgd");
+    }
+
+    /// Asserts that no label leaves the page or lies on another one.
+    fn labels_are_apart(picture: &Picture) {
+        let scene = picture.scene();
+        let all: Vec<_> = scene.texts().map(|t| (t.content(), t.bounds())).collect();
+        for (i, (text, bounds)) in all.iter().enumerate() {
+            assert!(scene.page().holds(bounds), "'{text}' leaves the page");
+            let near = all[i + 1..].iter().find(|(_, near)| bounds.overlaps(near));
+            assert!(near.is_none(), "'{text}' lies on '{}'", near.unwrap().0);
+        }
+    }
+
+    /// V7, V15, E29: each layer with its size and its parameters; branches are refused, with what to do instead.
+    #[test]
+    fn a_chain_is_drawn_as_volumes_and_a_network_with_branches_as_blocks() {
+        let graph = |name: &str| crate::zoo::recipe(name).unwrap().graph;
+        for name in ["simple-convnet", "keras-mnist", "alexnet", "vgg-16"] {
+            let picture = draw_volumes(&graph(name)).unwrap();
+            labels_are_apart(&picture);
+            let layers =
+                picture.scene().shapes().iter().filter(|s| matches!(s, crate::visual::Shape::Fill(..))).count();
+            assert_eq!(layers, count(&architecture(&graph(name)).unwrap().parts), "{name}");
+        }
+        let picture = draw_volumes(&graph("simple-convnet")).unwrap();
+        let words: Vec<&str> = picture.scene().texts().map(crate::visual::Text::content).collect();
+        for word in
+            ["24x24x30", "780 parameters", "12x12x30 = 4320", "432,100 parameters", "1,010 parameters", "conv 5x5"]
+        {
+            assert!(words.contains(&word), "{word} is not among {words:?}");
+        }
+        let refused = draw_volumes(&graph("resnet-18")).unwrap_err().to_string();
+        assert!(refused.contains("branches") && refused.contains("blocks"), "{refused}");
+    }
+
+    // All words of a block stand somewhere: what does not fit beside its operation goes below.
+    #[test]
+    fn blocks_show_their_parameters_and_all_that_is_written_into_them() {
+        let picture = draw(&crate::zoo::recipe("alexnet").unwrap().graph).unwrap();
+        labels_are_apart(&picture);
+        let words: Vec<&str> = picture.scene().texts().map(crate::visual::Text::content).collect();
+        assert!(words.contains(&"27x27x256, 307,456 parameters"), "{words:?}");
+        assert!(words.iter().all(|w| !w.contains('…')), "{words:?}");
+        assert_eq!(words.join(" ").matches("lrn").count(), 2, "{words:?}");
+        let picture = draw(&crate::zoo::recipe("resnet-152").unwrap().graph).unwrap();
+        labels_are_apart(&picture);
+        let first = picture.scene().texts().nth(1).unwrap();
+        assert!(first.content().starts_with("60,192,808 parameters"), "{}", first.content());
     }
 
     #[test]

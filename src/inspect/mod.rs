@@ -32,7 +32,7 @@ pub use attribute::{
 pub use canvas::{Levels, Moment};
 pub use certificate::{Certificate, CheckConfig, Line, certificate};
 pub use deconvnet::{DeconvnetAsk, Reconstruction, deconvnet, deconvnet_animation, deconvnet_sheet, has_switches};
-pub use drawing::draw;
+pub use drawing::{draw, draw_volumes};
 pub use excite::{ExciteAsk, Excited, most_exciting};
 pub use features::{
     FeatureStyle, LayerMaps, feature_maps, features_animation, features_sheet, filter_images, filtered_sheet,

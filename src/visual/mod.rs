@@ -8,7 +8,7 @@
 //! - [`confusion`]: which class was taken for which.
 //! - [`image_grid`]: many small images with their labels.
 //! - [`Sheet`]: images, maps of numbers and charts in rows under headings.
-//! - [`network()`]: the architecture of a network.
+//! - [`network()`]: the architecture of a network; [`volumes()`]: one without branches as papers draw it.
 //! - [`Matrix`]: a matrix of numbers, cell by cell, some of them pointed out.
 //! - [`Animation`]: scenes one after the other, as an SVG that moves or as a GIF.
 //!
@@ -47,6 +47,7 @@ mod svg;
 #[cfg(test)]
 pub(crate) mod tests;
 mod theme;
+mod volumes;
 
 pub use animation::{Animation, MOST_FRAMES};
 pub use axis::{AxisStyle, Scale, Unit};
@@ -70,3 +71,4 @@ pub use scene::{Anchor, Bitmap, Rect, Scene, Shape, Stroke, Text};
 pub use series::{Best, Line, Series};
 pub use sheet::{Growth, Item, Panel, Section, Sheet};
 pub use theme::theme;
+pub use volumes::{Volume, volumes};

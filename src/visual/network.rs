@@ -5,6 +5,7 @@
 //! whose branches meet again, repetitions that are drawn once, and side chains
 //! that end on their own. What is too long for one column goes on in the next.
 
+use super::axis::thousands;
 use super::colour::Paint;
 use super::picture::{HEAD_TITLE, Picture, draw_head};
 use super::scene::{Anchor, Rect, Scene, Stroke, Text};
@@ -40,7 +41,7 @@ impl BlockKind {
         (Self::Other, "other"),
     ];
 
-    fn paint(self) -> Paint {
+    pub(super) fn paint(self) -> Paint {
         match self {
             Self::Input => Paint::Frame,
             Self::Convolution => Paint::Series(0),
@@ -62,6 +63,8 @@ pub struct Block {
     pub what: String,
     /// Its output, such as `112x112x64`.
     pub shape: String,
+    /// How many parameters it has, with what is written into it.
+    pub params: usize,
     /// Its colour.
     pub kind: BlockKind,
     /// The side of its output as a share of the input's, 0 to 1.
@@ -100,7 +103,7 @@ const GUTTER: f64 = 40.0;
 const ROW: f64 = 58.0;
 const LEFT: f64 = 38.0;
 const WORDS: f64 = 46.0;
-const RIGHT: f64 = 206.0;
+const RIGHT: f64 = 246.0;
 const WIDEST: f64 = 72.0;
 // Room above and below the branches of a fork.
 const SPLIT: f64 = 14.0;
@@ -276,9 +279,26 @@ fn draw_block(scene: &mut Scene, block: &Block, axis: f64, y: f64, more: bool) {
     scene.fill(rect, block.kind.paint());
     let (x, room) = (axis + WORDS, RIGHT - WORDS - 10.0);
     let middle = y + (ROW - 12.0) / 2.0;
-    scene.text(Text::new(&block.what).size(12.0).bold().fit(room).at(x, middle - 8.0));
-    scene.text(Text::new(&block.shape).size(11.0).fit(room).at(x, middle + 6.5));
-    scene.text(Text::new(&block.name).size(10.0).paint(Paint::Muted).fit(room).at(x, middle + 20.0));
+    let (what, then) = broken(&block.what, room);
+    let shape = match block.params {
+        0 => block.shape.clone(),
+        n => format!("{}, {} parameters", block.shape, thousands(&n.to_string())),
+    };
+    let name = if then.is_empty() { block.name.clone() } else { format!("{}, then {then}", block.name) };
+    scene.text(Text::new(what).size(12.0).bold().fit(room).at(x, middle - 8.0));
+    scene.text(Text::new(shape).size(11.0).fit(room).at(x, middle + 6.5));
+    scene.text(Text::new(name).size(10.0).paint(Paint::Muted).fit(room).at(x, middle + 20.0));
+}
+
+// What a block does, and what of it does not fit into the line and goes below.
+fn broken(what: &str, room: f64) -> (&str, &str) {
+    let fits = |text: &str| Text::new(text).size(12.0).bold().width() <= room;
+    if fits(what) {
+        return (what, "");
+    }
+    let breaks = what.rmatch_indices(" + ").map(|(i, _)| i);
+    let at = breaks.clone().find(|i| fits(&what[..*i])).or_else(|| breaks.last());
+    at.map_or((what, ""), |i| (&what[..i], &what[i + 3..]))
 }
 
 fn draw_fork(scene: &mut Scene, branches: &[Vec<Part>], axis: f64, (top, bottom): (f64, f64)) {

@@ -3,6 +3,7 @@
 
 pub mod html;
 pub mod page;
+pub mod sums;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -327,7 +327,7 @@ impl ConvSteps {
         };
         let [i, j] = cell.at;
         let patch = format!("patch: rows {}, columns {}{kernel}", range(&g.h, i), range(&g.w, j));
-        let mut lines = vec![String::new(), format!("{:<10}{patch}", self.name_of(cell))];
+        let mut lines = vec![String::new(), format!("{:<8}  {patch}", self.name_of(cell))];
         let taps = g.h.kernel * g.w.kernel;
         for (terms, sum) in cell.terms.chunks(taps).zip(&cell.channel_sums) {
             let matrix = |f: &dyn Fn(&Term) -> String| {

@@ -242,7 +242,7 @@ impl PoolSteps {
             None => "-".into(),
         };
         let window = bracketed(&taps.map(|row| row.iter().map(show).collect()).collect::<Vec<_>>());
-        let mut lines = vec![String::new(), format!("{:<10}x{}", self.name_of(cell), self.range(cell))];
+        let mut lines = vec![String::new(), format!("{:<8}  x{}", self.name_of(cell), self.range(cell))];
         lines.extend(indented(&window));
         lines.extend(indented(&wrapped(&self.equation(cell), 4)));
         lines
