@@ -100,7 +100,7 @@ fn mistakes_are_named() {
         (&["h5 w5 ic2 oc2 k3", "--algorithm", "lowred"], "did you mean 'lowered'?"),
         (&["h5 w5 ic2 oc2 k3", "--pass", "forwards"], "did you mean 'forward'?"),
         (&["h5 w5 ic2 oc2 k3", "--isa", "avx1024"], "unknown instruction set"),
-        (&["h5 w5 ic2 oc2 k3", "--draw", "moves.gif"], ".svg or .png"),
+        (&["h5 w5 ic2 oc2 k3", "--draw", "moves.bmp"], ".png, .svg or .gif"),
         (&["keras-mnist", "--draw", "moves.svg"], "one geometry, not 5"),
         (&["h5 w5 ic2 oc2 k3", "--pass", "backward_input", "--draw", "moves.svg"], "forward pass"),
         (&["h5 w5 ic2 oc2 k3", "--batch", "0"], "--batch"),

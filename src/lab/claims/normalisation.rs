@@ -263,7 +263,7 @@ fn picture(
         // Many points have no markers.
         let line = (0..=50).map(|k| (0.0, most * f64::from(k) / 50.0)).collect();
         let zero = Series::new("0", line).colour(6).line(crate::visual::Line::Dotted).without_last();
-        let name = format!("{:.0} % above 0", 100.0 * h.positive);
+        let name = format!("{:.0} % of values above 0", 100.0 * h.positive);
         let drawn = Series::new(name, h.points.clone()).colour([0, 3, 1][i]).without_last();
         Item::Chart(LineChart {
             title: HISTOGRAMS[i].into(),

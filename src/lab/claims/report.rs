@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::verdict::{interval, number};
 use super::{Curve, Report, Sample};
-use crate::visual::{AxisStyle, DotPlot, DotRow, Item, Line, Series};
+use crate::visual::{AxisStyle, DotPlot, DotRow, Item, Line, Series, Unit};
 
 const WIDTH: usize = 100;
 
@@ -100,7 +100,14 @@ pub(super) fn loss_curve(name: impl Into<String>, losses: &[Vec<f64>]) -> Curve 
 }
 
 /// Groups of runs as a part of a sheet.
-pub(super) fn dots(title: &str, x: AxisStyle, rows: Vec<DotRow>, width: f64) -> Item {
+pub(super) fn dots(title: &str, x: AxisStyle, mut rows: Vec<DotRow>, width: f64) -> Item {
+    // Student's interval knows no bounds, but a share does.
+    let is_share = |v: &f64| (0.0..=1.0).contains(v);
+    if x.unit == Unit::Percent && rows.iter().flat_map(|row| &row.values).all(is_share) {
+        for (low, high) in rows.iter_mut().filter_map(|row| row.interval.as_mut()) {
+            (*low, *high) = (low.max(0.0), high.min(1.0));
+        }
+    }
     Item::Dots(DotPlot { title: title.into(), x, rows, ..DotPlot::default() }, width)
 }
 
