@@ -210,9 +210,10 @@ fn bad_input_gets_one_clear_error() {
     };
     cut("3.png", "cut.png");
     cut("digits.striate", "cut.striate");
-    let array = |len: usize, value: f32| Array::new(&[len], Numbers::F32(vec![value; len])).unwrap();
-    array(784, f32::NAN).write(&folder.file("nan.npy")).unwrap();
-    array(783, 0.0).write(&folder.file("short.npy")).unwrap();
+    let array =
+        |shape: &[usize], value: f32| Array::new(shape, Numbers::F32(vec![value; shape.iter().product()])).unwrap();
+    array(&[28, 28, 1], f32::NAN).write(&folder.file("nan.npy")).unwrap();
+    array(&[783], 0.0).write(&folder.file("short.npy")).unwrap();
     folder.ok(&["convert", "digits.striate", "bare.safetensors"]);
     let m = "digits.striate";
     for (args, wanted) in [
