@@ -21,7 +21,7 @@
 //! | `depthwise` | groups = ic = oc | the same | the same |
 //! | `pointwise` | 1x1, stride 1, one group | the same | |
 //! | `narrow` | | up to 8 input channels | |
-//! | `packed` | | | 256 filters or more, one group |
+//! | `packed` | | | 256 filters or more, and large dense layers; one group |
 //! | `direct` | all | all | all |
 //! | `lowered` | one group | one group | one group |
 //! | `reference` | all | all | all |
