@@ -7,6 +7,7 @@ mod look;
 
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 
 pub use compare::CompareArgs;
@@ -443,7 +444,7 @@ pub struct CheckArgs {
     #[command(flatten)]
     pub size: SizeArgs,
     /// Weights and inputs of each layer to try by finite differences
-    #[arg(long, value_name = "N", default_value_t = 24)]
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub samples: usize,
     /// The seed of the numbers
     #[arg(long, value_name = "N", default_value_t = 0)]

@@ -58,8 +58,14 @@ pub fn run(args: &CheckArgs) -> Result<()> {
         return Ok(());
     }
     let bad: Vec<&str> = certificate.lines.iter().filter(|l| !l.passed).map(|l| l.layer.as_str()).collect();
-    Err(Error::new(ErrorKind::Numeric, format!("the check failed at: {}", bad.join(", ")))
-        .with_help("this is a defect of the program, or of a custom op: please report it"))
+    let error = Error::new(ErrorKind::Numeric, format!("the check failed at: {}", bad.join(", ")));
+    Err(match model.params().iter().find(|p| p.data.iter().any(|v| !v.is_finite())) {
+        Some(param) => error.with_help(format!(
+            "the operations are not to blame: {} holds numbers that went bad; train again, at a lower learning rate",
+            param.name
+        )),
+        None => error.with_help("this is a defect of the program, or of a custom op: please report it"),
+    })
 }
 
 // Multiply-adds of the plain formulas: each layer runs once, and twice for each number that is tried.

@@ -93,6 +93,10 @@ impl Pictures {
     fn of(args: &ClaimArgs) -> Result<Self> {
         Ok(match &args.draw {
             None => Self::None,
+            Some(path) if args.all && path.is_file() => {
+                return Err(Error::argument(format!("{} is a file, and --all draws many pictures", path.display()))
+                    .with_help("give a folder for them"));
+            }
             Some(path) if args.all => {
                 std::fs::create_dir_all(path).map_err(|e| Error::io(path, "make", &e))?;
                 Self::Folder(path.clone())

@@ -69,7 +69,8 @@ fn introduce(job: &Job) {
         }
     }
     let last = contest.first_seed + u64::from(contest.seeds) - 1;
-    say!("Seeds {} to {last} for each, and others to choose learning rates", contest.first_seed);
+    let others = if job.parts.validation.is_some() { ", and others to choose learning rates" } else { "" };
+    say!("Seeds {} to {last} for each{others}", contest.first_seed);
     let verb = if job.done.is_empty() { "Writing to" } else { "Going on in" };
     say!("{verb} {}", job.folder.path().display());
 }
@@ -218,7 +219,7 @@ fn write(folder: &RunFolder, title: &str, report: &Report) -> Result<()> {
     folder.write("table.md", &format!("{}\n{}\n{verdict}\n", report.markdown(), legend.concat()))?;
     folder.write("runs.csv", &report.csv())?;
     folder.write_picture("results", &dots(report, title)?)?;
-    if report.rows.iter().any(|row| !row.curves.is_empty()) {
+    if report.rows.iter().any(Row::has_curves) {
         folder.write_picture("curves", &curves(report, title)?)?;
     }
     if has_searched(report) {

@@ -224,12 +224,12 @@ fn names(pair: &Pair) -> String {
     if pair.a == pair.b { format!("'{}'", pair.a) } else { format!("'{}' ('{}' in B)", pair.a, pair.b) }
 }
 
-/// An error with two digits: 0, 3.1e-7, not a number.
+/// An error with two digits: 0, 3.1e-7; NaN and inf as they are.
 pub fn number(error: f64) -> String {
     match error {
         0.0 => "0".into(),
         e if e.is_finite() => format!("{e:.1e}"),
-        _ => "none".into(),
+        e => e.to_string(),
     }
 }
 

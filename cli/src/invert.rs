@@ -28,11 +28,20 @@ pub fn run(args: &InvertArgs) -> Result<()> {
     };
     let mut all: Vec<Inversion> = Vec::new();
     let mut finished = 0;
+    let mut failed = None;
     for layer in &layers {
         let mut steps = Steps::new(config.steps, &args.look);
         let found = invert_watched(&subject.model, &subject.x, layer, &config, &mut |done| steps.watch(done));
         let ended = steps.end();
-        let found = found?;
+        let found = match found {
+            Ok(found) => found,
+            // What the layers before gave is not thrown away.
+            Err(e) if !all.is_empty() => {
+                failed = Some(e);
+                break;
+            }
+            Err(e) => return Err(e),
+        };
         finished += usize::from(ended);
         if !args.look.json {
             say!(
@@ -62,6 +71,9 @@ pub fn run(args: &InvertArgs) -> Result<()> {
                     "steps": steps, "shape": i.image.dims(), "pixels": i.image.pixels() })
         });
         out::json(json!({ "layers": one.collect::<Vec<_>>(), "picture": path }));
+    }
+    if let Some(error) = failed {
+        return Err(look::broken_off(&error, &path));
     }
     if finished < layers.len() {
         return Err(look::stopped(finished, layers.len(), "layers", &path));

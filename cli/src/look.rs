@@ -59,20 +59,20 @@ pub fn open_model(name: &str, args: &LookArgs, moves: Moves) -> Result<Model> {
     input::trained(name, &Wanted { network: &args.network, offline: args.offline })
 }
 
-/// The class that a text names, by its number or by its label.
+/// The class that a text names, by its label or, if no label is so, by its number: a label may be a number of its own.
 pub fn class(model: &Model, text: &str) -> Result<usize> {
+    let wanted = text.to_lowercase();
+    if let Some(class) = model.labels.iter().position(|l| l.to_lowercase() == wanted) {
+        return Ok(class);
+    }
     if let Ok(number) = text.parse() {
         return Ok(number);
     }
-    let wanted = text.to_lowercase();
-    let label = model.labels.iter().position(|l| l.to_lowercase() == wanted);
-    label.ok_or_else(|| {
-        let known: Vec<&str> = model.labels.iter().map(String::as_str).collect();
-        let error = Error::argument(format!("the model has no class '{text}'"));
-        match striate::error::nearest(text, &known) {
-            Some(near) => error.with_help(format!("did you mean '{near}'?")),
-            None => error.with_help(format!("give its number, 0 to {}", known.len().max(1) - 1)),
-        }
+    let known: Vec<&str> = model.labels.iter().map(String::as_str).collect();
+    let error = Error::argument(format!("the model has no class '{text}'"));
+    Err(match striate::error::nearest(text, &known) {
+        Some(near) => error.with_help(format!("did you mean '{near}'?")),
+        None => error.with_help(format!("give its number, 0 to {}", model.graph().output_shape()?.len() - 1)),
     })
 }
 
@@ -167,6 +167,13 @@ impl Steps {
         self.bar.abandon();
         self.done >= self.of
     }
+}
+
+/// An error after some of the work is done, whose picture shows what there is.
+pub fn broken_off(error: &Error, path: &Path) -> Error {
+    let shows = format!("{} shows what was done before", path.display());
+    let help = error.help().map_or(shows.clone(), |help| format!("{help}; {shows}"));
+    Error::new(error.kind(), error.message()).with_help(help)
 }
 
 /// The error of a command that was stopped, whose picture shows how far it came.

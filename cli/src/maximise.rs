@@ -27,6 +27,8 @@ pub fn run(args: &MaximiseArgs) -> Result<()> {
         return Err(Error::argument("nothing was named to be maximised")
             .with_help("give --class CLASS..., or --layer LAYER --channel N..."));
     }
+    // A mistyped number is told before minutes are spent on the others.
+    goals.iter().try_for_each(|(_, goal)| goal.check(&model))?;
     let config = MaximiseConfig {
         levels: look::levels(preprocess.as_ref(), input.channels()),
         steps: args.steps,

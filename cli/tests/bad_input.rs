@@ -33,6 +33,14 @@ fn idx_folder(folder: &Folder) {
 }
 
 #[test]
+fn a_batch_that_no_memory_holds_is_one_of_all_samples() {
+    let folder = Folder::new();
+    let run = trained(&folder);
+    let with = |batch: &str| folder.ok(&["evaluate", run, "--quiet", "--batch-size", batch]);
+    assert_eq!(with("99999999999999"), with("10000"));
+}
+
+#[test]
 fn idx_files() {
     let folder = Folder::new();
     idx_folder(&folder);

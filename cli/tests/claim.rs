@@ -43,6 +43,14 @@ fn e33_a_claim_prints_numbers_a_rule_and_a_verdict_and_draws() {
     assert_eq!(trained(&one), trained(&two));
 }
 
+// Five epochs of one update each are the least, and five of all images the most.
+#[test]
+fn the_budget_of_epochs_is_what_was_made() {
+    let folder = Folder::new();
+    let args = ["claim", "epochs", "--seeds", "1", "--updates", "3", "--json"];
+    assert_eq!(json(&folder.ok(&args))["ran_updates"], 5);
+}
+
 #[test]
 fn all_claims_go_into_one_folder() {
     let folder = Folder::new();
@@ -94,7 +102,7 @@ fn bad_input_gets_one_clear_error() {
         (vec!["claim", "shift", "--seeds", "many"], "invalid value"),
         (vec!["claim", "shift", "--draw", "shift.gif"], "names no kind of picture"),
         (vec!["claim", "--draw", "x.png"], "a picture needs a claim"),
-        (vec!["claim", "--all", "--draw", "file"], "cannot make file"),
+        (vec!["claim", "--all", "--draw", "file"], "file is a file, and --all draws many pictures"),
         (vec!["history", "--draw", "history.txt"], "names no kind of picture"),
         (vec!["family", "--draw", "no/such/folder.svg"], "cannot write no/such/folder.svg"),
     ] {

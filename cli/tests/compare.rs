@@ -93,7 +93,8 @@ fn settings_behind_a_name_and_files_are_compared() {
     let folder = Folder::new();
     set(&folder);
     folder.write("net.toml", folder.ok(&["summary", "simple-convnet", "--toml"]));
-    let what = ["net.toml", "keras-mnist,batch_size=10,optimizer=sgd,learning_rate=1e30", "keras-mnist,batch_size=10"];
+    // A learning rate before the optimiser is the same as behind it.
+    let what = ["net.toml", "keras-mnist,batch_size=10,learning_rate=1e30,optimizer=sgd", "keras-mnist,batch_size=10"];
     let args = [&["compare"], &what[..], &["--data", "set", "--updates", "3", "--seeds", "2", "--out", "out"]].concat();
     let text = folder.ok(&args);
     assert!(
@@ -101,7 +102,15 @@ fn settings_behind_a_name_and_files_are_compared() {
         "{text}"
     );
     // A run whose numbers go bad is a result.
-    assert!(text.contains("learning_rate=1e30 (2 of 2 diverged)"), "{text}");
+    assert!(text.contains("learning_rate=1e30,optimizer=sgd (2 of 2 diverged)"), "{text}");
+    assert!(text.contains("Seeds 0 to 1 for each\n"), "nothing was searched: {text}");
+    // Its losses are kept up to there, and drawn.
+    let kept = finished(&folder, "out");
+    let (_, bad) = kept.iter().find(|(id, _)| id.starts_with("2-")).unwrap();
+    let bad = json(&String::from_utf8_lossy(bad));
+    let losses = bad["diverged"]["step_loss"].as_array().unwrap();
+    assert!(!losses.is_empty() && bad["diverged"]["updates"] == losses.len(), "{bad}");
+    assert!(std::fs::read_to_string(folder.file("out/curves.svg")).unwrap().contains("× 2 of 2 diverged"));
     assert!(text.contains("diverged in 2 of 2 runs: it is not ranked"), "{text}");
     assert!(!folder.file("out/rates.svg").exists(), "nothing was searched");
     let csv = std::fs::read_to_string(folder.file("out/runs.csv")).unwrap();
@@ -130,6 +139,7 @@ fn finished_models_are_told_apart_by_their_images() {
         (&["compare", "short"], "alone"),
         (&["compare", "short", "keras-mnist"], "keras-mnist is no finished model"),
         (&["compare", "short", "long", "--updates", "5"], "--updates is for networks that are trained"),
+        (&["compare", "short", "long", "--untuned"], "--untuned is for networks that are trained"),
         (&["compare", "short", "long", "--data", "mnst"], "did you mean 'mnist'?"),
     ] {
         let (code, message) = folder.fails(args);
@@ -158,6 +168,7 @@ fn mistakes_are_named_with_their_remedy() {
         (&["keras-mnist"], "nothing to be compared with"),
         (&["keras-mnist", "keras-mnist"], "takes part twice"),
         (&["keras-mnist", "keras-mnist,batch=3"], "keras-mnist,batch=3"),
+        (&["keras-mnist", "keras-mnist,seed=3"], "--seed"),
         (&["keras-mnist", "keras-mnist,batch_size"], "NAME=VALUE"),
         (&["keras-mnist", "keras-mnist,batch_size=\"x\""], "batch_size"),
         (&["keras-mnist", "resnet-18"], "resnet-18"),

@@ -159,6 +159,46 @@ fn deconvnet_invert_and_maximise_draw() {
     is_picture(&folder, "maximise.png");
 }
 
+// A folder of images may have classes that are called 1, 2, 3, of which 1 is the first.
+#[test]
+fn a_label_that_is_a_number_goes_before_the_number_of_a_class() {
+    let folder = folder();
+    let mut model = Model::load(folder.file("digits.striate")).unwrap();
+    model.labels = (1..=10).map(|i| i.to_string()).collect();
+    model.save(folder.file("counted.striate")).unwrap();
+    let asked = |class: &str| {
+        json(&folder.ok(&["attribute", "counted.striate", "3.png", "--class", class, "--no-check", "--json"]))
+    };
+    let (one, zero) = (asked("1"), asked("0"));
+    assert_eq!((one["class"].as_str(), one["index"].as_u64()), (Some("1"), Some(0)));
+    assert_eq!((zero["class"].as_str(), zero["index"].as_u64()), (Some("1"), Some(0)), "no label is 0, so it counts");
+    model.labels.clear();
+    model.save(folder.file("nameless.striate")).unwrap();
+    let (_, message) = folder.fails(&["attribute", "nameless.striate", "3.png", "--class", "cat"]);
+    assert!(message.contains("give its number, 0 to 9"), "{message}");
+}
+
+// A NaN in the second convolution: what the layers before it gave is drawn, and each command says what is wrong.
+#[test]
+fn weights_that_went_bad_lose_nothing_and_are_named() {
+    let folder = folder();
+    let mut model = Model::load(folder.file("digits.striate")).unwrap();
+    model.params_mut().iter_mut().find(|p| p.name == "conv2d_1/kernel").unwrap().data[7] = f32::NAN;
+    model.golden.clear();
+    model.save(folder.file("bad.striate")).unwrap();
+    let (code, message) =
+        folder.fails(&["invert", "bad.striate", "3.png", "--layer", "conv2d", "conv2d_1", "--steps", "4"]);
+    assert!(code == 1 && message.contains("no number"), "{message}");
+    assert!(message.contains("invert.png shows what was done before"), "{message}");
+    is_picture(&folder, "invert.png");
+    let (code, message) = folder.fails(&["filters", "bad.striate", "--layer", "conv2d_1"]);
+    assert!(code == 1 && message.contains("a weight of layer 'conv2d_1' is NaN"), "{message}");
+    assert!(!folder.file("filters.png").exists());
+    let (code, message) = folder.fails(&["check", "bad.striate", "--samples", "2"]);
+    assert!(code == 1 && message.contains("conv2d_1/kernel holds numbers that went bad"), "{message}");
+    assert!(!message.contains("please report"), "{message}");
+}
+
 // The frames of a GIF, and how long the last is shown against the first.
 fn frames(folder: &Folder, name: &str) -> (usize, u16) {
     let mut options = gif::DecodeOptions::new();
@@ -260,10 +300,14 @@ fn bad_input_gets_one_clear_error() {
         (vec!["maximise", m], "nothing was named"),
         (vec!["maximise", m, "--layer", "conv2d", "--channel", "32"], "no channel 32"),
         (vec!["maximise", m, "--class", "11"], "no class 11"),
+        (vec!["check", m, "--samples", "0"], "0 is not in 1.."),
     ] {
         let (code, message) = folder.fails(&args);
         assert!(message.contains(wanted) && code != 0, "{args:?}: {wanted} in {message}");
     }
+    // Nothing is begun that a mistake behind it would throw away.
+    let out = folder.run(&["maximise", m, "--class", "3", "11", "--steps", "4"]);
+    assert_eq!((out.status.code(), out.stdout.len()), (Some(2), 0), "{out:?}");
 }
 
 #[test]

@@ -300,7 +300,7 @@ mod tests {
     fn outcome(loss: Option<f64>) -> Outcome {
         match loss {
             Some(loss) => Outcome::Finished(Measured { loss, ..Measured::default() }),
-            None => Outcome::Diverged { updates: 1, why: String::new() },
+            None => Outcome::Diverged { updates: 1, why: String::new(), step_loss: Vec::new() },
         }
     }
 

@@ -7,14 +7,15 @@ use crate::visual::{AxisStyle, DotPlot, DotRow, Multiple, Multiples, Picture, Sc
 
 /// The training loss by update: a panel for each row, its median over seeds in a band from the lowest to the highest.
 ///
-/// Each curve is smoothed first, by a moving mean over a twentieth of the updates.
+/// Each curve is smoothed first, by a moving mean over a twentieth of the updates. Runs that diverged are thin lines of
+/// their own, up to a cross.
 ///
 /// # Errors
 /// No row has a curve.
 pub fn curves(report: &Report, title: &str) -> Result<Picture> {
     let longest = report.rows.iter().flat_map(|row| &row.curves).map(Vec::len).max().unwrap_or(0);
     let window = (longest / 20).max(5) | 1;
-    let with_curves = report.rows.iter().enumerate().filter(|(_, row)| !row.curves.is_empty());
+    let with_curves = report.rows.iter().enumerate().filter(|(_, row)| row.has_curves());
     let panels: Vec<Multiple> = with_curves.map(|(i, row)| curve(i, row, window)).collect();
     let seeds = report.seeds();
     let of = if seeds == 1 { String::new() } else { format!("line: median of {seeds} seeds; band: all of them; ") };
@@ -29,14 +30,16 @@ pub fn curves(report: &Report, title: &str) -> Result<Picture> {
     page.picture()
 }
 
+fn smooth(loss: &[f32], window: usize) -> Vec<(f64, f64)> {
+    let loss: Vec<f64> = loss.iter().map(|l| f64::from(*l)).collect();
+    Series::counted("", &loss).smoothed("", window).points
+}
+
 fn curve(i: usize, row: &Row, window: usize) -> Multiple {
     // Runs that stopped early are shorter.
     let shortest = row.curves.iter().map(Vec::len).min().unwrap_or(0);
-    let smooth = |loss: &Vec<f32>| {
-        let loss: Vec<f64> = loss[..shortest].iter().map(|l| f64::from(*l)).collect();
-        Series::counted("", &loss).smoothed("", window).points
-    };
-    let all: Vec<Vec<(f64, f64)>> = row.curves.iter().map(smooth).collect();
+    let all: Vec<Vec<(f64, f64)>> = row.curves.iter().map(|loss| smooth(&loss[..shortest], window)).collect();
+    let broken: Vec<Vec<(f64, f64)>> = row.broken.iter().map(|loss| smooth(loss, window)).collect();
     let places = all.iter().map(Vec::len).min().unwrap_or(0);
     let at = |k: usize| {
         let mut values: Vec<f64> = all.iter().map(|points| points[k].1).collect();
@@ -47,10 +50,12 @@ fn curve(i: usize, row: &Row, window: usize) -> Multiple {
     };
     let points: Vec<(f64, f64, f64, f64)> = (0..places).map(at).collect();
     let line: Vec<(f64, f64)> = points.iter().map(|p| (p.0, p.1)).collect();
-    let last = line.last().map_or(String::new(), |p| format!("{:.3} at the end", p.1));
-    let rate = row.choice.as_ref().map_or(String::new(), |c| format!("rate {}, ", c.rate));
+    let rate = row.choice.as_ref().map(|c| format!("rate {}", c.rate));
+    let last = line.last().map(|p| format!("{:.3} at the end", p.1));
+    let lost = (row.diverged > 0).then(|| format!("× {} of {} diverged", row.diverged, row.runs));
+    let note = [rate, last, lost].into_iter().flatten().collect::<Vec<_>>().join(", ");
     let band = if all.len() > 1 { points.iter().map(|p| (p.0, p.2, p.3)).collect() } else { Vec::new() };
-    Multiple { title: row.name.clone(), note: format!("{rate}{last}"), line, band, mark: None, colour: i }
+    Multiple { title: row.name.clone(), note, line, band, broken, mark: None, colour: i }
 }
 
 /// Test accuracy (or loss, if that decides) of each row: the mean, its 95 % interval, and each seed.
@@ -83,6 +88,7 @@ pub fn dots(report: &Report, title: &str) -> Result<Picture> {
         x: AxisStyle::new(label).unit(unit),
         notes: "mean; p against the best".into(),
         rows: report.rows.iter().enumerate().map(row).collect(),
+        ..DotPlot::default()
     };
     plot.picture()
 }
@@ -141,11 +147,15 @@ fn search((i, row): (usize, &Row)) -> Multiple {
     };
     let band = tried.clone().map(ends).collect();
     let diverged = line.iter().filter(|p| p.1.is_infinite()).count();
-    let rate = row.choice.as_ref().map_or(0.0, |c| f64::from(c.rate));
-    let mark = line.iter().find(|p| p.0 == rate).copied();
-    let best = mark.map_or(String::new(), |m| format!("{:.4} at {}", m.1, row.choice.as_ref().map_or(0.0, |c| c.rate)));
-    let note = if diverged > 0 { format!("{best}; {diverged} of {} diverged", line.len()) } else { best };
-    Multiple { title: row.name.clone(), note, line, band, mark, colour: i }
+    let rate = row.choice.as_ref().map_or(0.0, |c| c.rate);
+    let mark = line.iter().find(|p| p.0 == f64::from(rate)).copied();
+    let best = mark.map_or(String::new(), |m| format!("{:.4} at {rate}", m.1));
+    let note = match diverged {
+        0 => best,
+        n if n == line.len() => "all diverged".into(),
+        n => format!("{best}; {n} of {} diverged", line.len()),
+    };
+    Multiple { title: row.name.clone(), note, line, band, mark, colour: i, ..Multiple::default() }
 }
 
 #[cfg(test)]
@@ -176,9 +186,35 @@ mod tests {
         }
         let bands = picture.scene().shapes().iter().filter(|s| matches!(s, Shape::Polygon(_, Paint::Tint(_)))).count();
         assert_eq!(bands, 2);
+        assert!(words.iter().any(|w| w.ends_with("0.509 at the end, × 1 of 3 diverged")), "{words:?}");
         // 40 updates, window 5: the last median of `a` is the mean of updates 38 to 40 with accuracy 0.96.
         let mean = [38.0, 39.0, 40.0].map(|i| 2.3 / i + 0.04).iter().sum::<f64>() / 3.0;
         assert!(words.iter().any(|w| w.ends_with(&format!("{mean:.3} at the end"))), "{mean} {words:?}");
+    }
+
+    // Three updates, the last far above all others: a dashed line along the edge, and the two arms of a cross.
+    #[test]
+    fn a_run_that_diverged_leaves_its_curve_and_a_cross() {
+        let report = Report::new(vec![row("a", &some(&[0.9])), row("b", &[None])], Metric::Accuracy).unwrap();
+        let picture = curves(&report, "Loss").unwrap();
+        let lines = |dashed: bool| {
+            let is = move |s: &&Shape| matches!(s, Shape::Line(_, stroke) if stroke.dash.is_empty() != dashed && stroke.paint == Paint::Series(1));
+            picture.scene().shapes().iter().filter(is).count()
+        };
+        assert_eq!((lines(true), lines(false)), (1, 2));
+        assert!(words(&picture).iter().any(|w| w == "× 1 of 1 diverged"), "{:?}", words(&picture));
+        let page = picture.scene().page();
+        for shape in picture.scene().shapes() {
+            if let Shape::Line(points, _) = shape {
+                assert!(
+                    points.iter().all(|(x, y)| *x >= 0.0 && *y >= 0.0 && *x <= page.w && *y <= page.h),
+                    "{points:?}"
+                );
+            }
+        }
+        // Where nothing else is, it gives the axes.
+        let alone = Report::new(vec![row("a", &[None]), row("b", &[None])], Metric::Accuracy).unwrap();
+        assert!(words(&curves(&alone, "Loss").unwrap()).iter().any(|w| w.contains("10⁶") || w.contains("10⁷")));
     }
 
     #[test]

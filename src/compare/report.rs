@@ -44,9 +44,14 @@ pub struct Row {
     pub running_accuracy: Option<f64>,
     /// Mean training accuracy, evaluated.
     pub train_accuracy: Option<f64>,
-    /// The training loss of each update, of each run.
+    /// Which run each of these numbers is of, counted from 0 in the order of the seeds.
+    pub finished: Vec<usize>,
+    /// The training loss of each update, of each run that did not diverge.
     #[serde(skip)]
     pub curves: Vec<Vec<f32>>,
+    /// The same of each run that diverged, up to there.
+    #[serde(skip)]
+    pub broken: Vec<Vec<f32>>,
     /// Which test samples the single run got right.
     #[serde(skip)]
     right: Vec<bool>,
@@ -114,6 +119,10 @@ impl Row {
         let measured: Vec<&Measured> = outcomes.iter().filter_map(|o| o.measured()).collect();
         let (accuracies, losses) = measured.iter().map(|m| (m.accuracy, m.loss)).unzip();
         let training = || measured.iter().filter_map(|m| m.training.as_ref());
+        let broken = outcomes.iter().filter_map(|outcome| match outcome {
+            Outcome::Diverged { step_loss, .. } => Some(step_loss.clone()),
+            Outcome::Finished(_) => None,
+        });
         let mut row = Self {
             name: name.into(),
             choice,
@@ -126,7 +135,9 @@ impl Row {
             loss: None,
             running_accuracy: mean(training().map(|t| t.running_accuracy)),
             train_accuracy: mean(training().filter_map(|t| t.train_accuracy)),
+            finished: (0..outcomes.len()).filter(|i| outcomes[*i].measured().is_some()).collect(),
             curves: training().map(|t| t.step_loss.clone()).collect(),
+            broken: broken.filter(|losses| !losses.is_empty()).collect(),
             right: Vec::new(),
         };
         (row.accuracy, row.loss) = (Mean::of(&row.accuracies), Mean::of(&row.losses));
@@ -136,6 +147,11 @@ impl Row {
             row.right.clone_from(right);
         }
         row
+    }
+
+    /// Whether there is a loss of any update, as finished models have none.
+    pub fn has_curves(&self) -> bool {
+        !(self.curves.is_empty() && self.broken.is_empty())
     }
 
     /// The values that decide, one for each run.
@@ -242,7 +258,7 @@ pub(super) mod tests {
     /// A row of runs with these accuracies; `None` diverged.
     pub(crate) fn row(name: &str, accuracies: &[Option<f64>]) -> Row {
         let outcome = |accuracy: &Option<f64>| match accuracy {
-            None => Outcome::Diverged { updates: 3, why: "layer 'x'".into() },
+            None => Outcome::Diverged { updates: 3, why: "layer 'x'".into(), step_loss: vec![2.3, 40.0, 5e6] },
             Some(accuracy) => Outcome::Finished(Measured {
                 loss: 2.0 - accuracy,
                 accuracy: *accuracy,

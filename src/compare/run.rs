@@ -15,6 +15,7 @@ use crate::model::Model;
 use crate::session::{Machine, Session};
 use crate::train::{
     Callback, Checkpoints, EvaluateConfig, Evaluation, Event, Fit, FitConfig, Loss, evaluate, fingerprint,
+    read_checkpoint,
 };
 
 /// The parts of the data of a contest.
@@ -48,6 +49,9 @@ pub enum Outcome {
         updates: u64,
         /// Where it was seen.
         why: String,
+        /// The training loss of each of these updates; kept of runs for the result alone.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        step_loss: Vec<f32>,
     },
 }
 
@@ -179,8 +183,9 @@ impl Contest {
     pub fn train(&self, run: &Run, on: &Course<'_>, callback: &mut dyn Callback) -> Result<Outcome> {
         let mut model = Model::new(self.entrants[run.entrant].recipe.graph.clone(), run.seed)?;
         let config = self.config(run);
-        let mut counted = Counted { updates: 0, inner: callback };
-        let mut fit = Fit::new(&*on.parts.train, &config).machine(on.machine.clone()).callback(&mut counted);
+        let before = on.before()?;
+        let mut heard = Heard { step_loss: before.clone().unwrap_or_default(), inner: callback };
+        let mut fit = Fit::new(&*on.parts.train, &config).machine(on.machine.clone()).callback(&mut heard);
         // Early stopping watches the validation set where there is one.
         if let (Some(data), true) = (&on.parts.validation, config.early_stopping.is_some()) {
             fit = fit.validate(&**data);
@@ -189,16 +194,18 @@ impl Contest {
             fit = fit.stop_on(stop);
         }
         if let Some(path) = on.checkpoint {
-            let is_there = path.exists();
             fit = fit.checkpoints(Checkpoints { path: path.to_path_buf(), every: EVERY });
-            fit = if is_there { fit.resume() } else { fit };
+            fit = if before.is_some() { fit.resume() } else { fit };
         }
         let result = fit.run(&mut model);
-        let updates = counted.updates;
+        let step_loss = heard.step_loss;
+        let diverged = |why: String| {
+            let updates = step_loss.len() as u64;
+            let step_loss = if run.stage == Stage::Search { Vec::new() } else { step_loss.clone() };
+            finished(on, Outcome::Diverged { updates, why, step_loss })
+        };
         let history = match result {
-            Err(e) if e.kind() == ErrorKind::Numeric => {
-                return finished(on, Outcome::Diverged { updates, why: e.message().to_string() });
-            }
+            Err(e) if e.kind() == ErrorKind::Numeric => return diverged(e.message().to_string()),
             result => result?,
         };
         if history.stopped {
@@ -206,8 +213,7 @@ impl Contest {
         }
         let mut measured = measure(&model, on.measured(run.stage), &config.loss, on)?;
         if !measured.loss.is_finite() {
-            let why = format!("the loss after the last update is {}", measured.loss);
-            return finished(on, Outcome::Diverged { updates, why });
+            return diverged(format!("the loss after the last update is {}", measured.loss));
         }
         if run.stage == Stage::Search {
             measured.right = Hits::default();
@@ -234,6 +240,12 @@ fn finished(on: &Course<'_>, outcome: Outcome) -> Result<Outcome> {
 }
 
 impl Course<'_> {
+    // The losses of the updates that a run to go on has behind it; none for a new run.
+    fn before(&self) -> Result<Option<Vec<f32>>> {
+        let path = self.checkpoint.filter(|path| path.exists());
+        path.map(|path| read_checkpoint(path).map(|(.., progress)| progress.history.step_loss)).transpose()
+    }
+
     fn measured(&self, stage: Stage) -> &dyn Dataset {
         match (stage, &self.parts.validation) {
             (Stage::Search, Some(validation)) => &**validation,
@@ -262,18 +274,16 @@ pub fn measure(model: &Model, data: &dyn Dataset, loss: &Loss, on: &Course<'_>) 
     Ok(Measured { loss: result.loss, accuracy, right: Hits(result.right), training: None })
 }
 
-// Counts the updates on their way.
-struct Counted<'a> {
-    updates: u64,
+// Keeps the losses on their way, since a run that diverges leaves no history.
+struct Heard<'a> {
+    step_loss: Vec<f32>,
     inner: &'a mut dyn Callback,
 }
 
-impl Callback for Counted<'_> {
+impl Callback for Heard<'_> {
     fn on(&mut self, event: &Event<'_>) -> Result<ControlFlow<()>> {
-        match event {
-            Event::Begin { step, .. } => self.updates = *step,
-            Event::Step(_) => self.updates += 1,
-            _ => {}
+        if let Event::Step(step) = event {
+            self.step_loss.push(step.batch_loss as f32);
         }
         self.inner.on(event)
     }

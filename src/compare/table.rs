@@ -35,7 +35,7 @@ impl Report {
         line(&head) + &rule + &rows.iter().map(line).collect::<String>()
     }
 
-    /// Every run with its numbers as CSV, a header first.
+    /// Every run with its numbers as CSV, a header first; run 1 is that of the first seed.
     pub fn csv(&self) -> String {
         let mut out = String::from("rank,name,learning_rate,run,test_accuracy,test_loss\n");
         for (rank, row) in self.rows.iter().enumerate() {
@@ -44,18 +44,19 @@ impl Report {
                 true => format!("\"{}\"", row.name.replace('"', "\"\"")),
                 false => row.name.clone(),
             };
-            for (run, (accuracy, loss)) in row.accuracies.iter().zip(&row.losses).enumerate() {
-                out.push_str(&format!("{},{name},{rate},{},{accuracy},{loss}\n", rank + 1, run + 1));
-            }
-            for run in 0..row.diverged {
-                out.push_str(&format!("{},{name},{rate},{},diverged,\n", rank + 1, row.accuracies.len() + run + 1));
+            for run in 0..row.runs {
+                let numbers = match row.finished.iter().position(|i| *i == run) {
+                    Some(at) => format!("{},{}", row.accuracies[at], row.losses[at]),
+                    None => "diverged,".into(),
+                };
+                out.push_str(&format!("{},{name},{rate},{},{numbers}\n", rank + 1, run + 1));
             }
         }
         out
     }
 
     fn cells(&self) -> (Cells, Vec<Cells>) {
-        let trained = self.rows.iter().any(|row| row.updates.is_some());
+        let trained = self.rows.iter().any(|row| row.choice.is_some() || row.updates.is_some());
         let mut head: Cells =
             ["", "", "rate", "test accuracy", "test loss", "as it ran", "evaluated", "p"].map(String::from).to_vec();
         let mut rows: Vec<Cells> = (0..self.rows.len()).map(|i| self.row(i)).collect();
@@ -160,6 +161,14 @@ mod tests {
                       1,\"a,b\",,1,0.95,1.05\n1,\"a,b\",,2,0.96,1.04\n\
                       2,long|name,,1,0.5,1.5\n2,long|name,,2,diverged,\n";
         assert_eq!(report.csv(), expect);
+    }
+
+    // Which seed a run had must be seen, or runs of two rows would be paired wrongly.
+    #[test]
+    fn a_run_that_diverged_keeps_its_place() {
+        let rows = vec![row("a", &some(&[0.9, 0.8])), row("b", &[None, Some(0.5)])];
+        let csv = Report::new(rows, Metric::Accuracy).unwrap().csv();
+        assert!(csv.ends_with("2,b,,1,diverged,\n2,b,,2,0.5,1.5\n"), "{csv}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ impl Report {
     pub fn verdict(&self) -> Vec<String> {
         let mut lines = vec![self.answer()];
         lines.extend(self.doubt());
+        lines.extend(self.without_spread());
         lines.extend(self.rows.iter().filter(|row| row.diverged > 0).map(|row| {
             format!(
                 "{} diverged in {} of {} runs: it is not ranked by its other runs, and not tested.",
@@ -108,6 +109,20 @@ impl Report {
         })
     }
 
+    // A difference without spread is certain to the t test, which few samples to test on make likely.
+    fn without_spread(&self) -> Option<String> {
+        let is_even = |pair: &&Pair| matches!(pair.test, Test::PairedT { t, .. } if t.is_infinite());
+        let pairs = (1..self.rows.len()).filter_map(|i| self.against_best(i)).filter(is_even);
+        let names: Vec<String> = pairs.map(|pair| self.rows[pair.b].name.clone()).collect();
+        (!names.is_empty()).then(|| {
+            format!(
+                "Take the p against {} for nothing: the difference is the same number with each seed, which the t test \
+                 takes for certainty.",
+                list(&names)
+            )
+        })
+    }
+
     fn what(&self) -> &'static str {
         if self.metric == Metric::Accuracy { "accuracy" } else { "loss" }
     }
@@ -201,6 +216,14 @@ mod tests {
         assert_eq!(none[0], "No answer: each of them diverged.");
         let alone = verdict(vec![row("a", &[None, None]), row("b", &some(&[0.9, 0.9]))]);
         assert!(alone[0].starts_with("b alone came through"), "{alone:?}");
+    }
+
+    #[test]
+    fn differences_without_spread_are_not_taken_for_certainty() {
+        let lines = verdict(vec![row("a", &some(&[0.75, 0.75, 0.75])), row("b", &some(&[0.5, 0.5, 0.5]))]);
+        assert!(lines.iter().any(|l| l.starts_with("Take the p against b for nothing")), "{lines:?}");
+        let lines = verdict(vec![row("a", &some(&[0.75, 0.5, 0.75])), row("b", &some(&[0.5, 0.5, 0.5]))]);
+        assert!(!lines.iter().any(|l| l.contains("for nothing")), "{lines:?}");
     }
 
     #[test]

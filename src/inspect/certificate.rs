@@ -4,7 +4,7 @@
 //! that reach it in the network. Its twin runs beside it in f64; gradients are
 //! compared with finite differences of the twin. See [`crate::ops::check`].
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Node};
 use crate::model::Model;
 use crate::ops::check::{Numbers, Options, Report, check_on};
@@ -77,8 +77,11 @@ impl Certificate {
 /// Checks every operation of a model; `progress` is called with each line.
 ///
 /// # Errors
-/// The network cannot be run.
+/// The network cannot be run, or no sample of a gradient is to be tried.
 pub fn certificate(model: &Model, config: &CheckConfig, progress: &mut dyn FnMut(&Line)) -> Result<Certificate> {
+    if config.samples == 0 {
+        return Err(Error::argument("with 0 samples no gradient would be tried").with_help("give at least 1"));
+    }
     let mut session = Session::new(model, config.machine.clone())?;
     let mut rng = Rng::new(config.seed).split("certificate");
     let batch = batch(model.graph());

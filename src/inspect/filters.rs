@@ -1,6 +1,6 @@
 //! Filters: the kernels of a convolution as pictures, before and after training.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Graph;
 use crate::model::Model;
 use crate::tensor::Tensor;
@@ -13,6 +13,15 @@ pub struct Kernels {
     pub layer: String,
     /// The weights.
     pub w: Tensor,
+}
+
+impl Kernels {
+    // What is no number has no colour.
+    fn check(&self) -> Result<()> {
+        let Some(bad) = self.w.data().iter().find(|v| !v.is_finite()) else { return Ok(()) };
+        Err(Error::new(ErrorKind::Numeric, format!("a weight of layer '{}' is {bad}, and no number", self.layer))
+            .with_help("the model went bad in training: train again, at a lower learning rate"))
+    }
 }
 
 /// The layers that have kernels of rows and columns, in order.
@@ -107,9 +116,10 @@ pub fn kernel_change(now: &Kernels, before: &Kernels) -> Result<f64> {
 /// Draws kernels as [`kernel_bitmaps`] shows them, those of several models one below the other (V19).
 ///
 /// # Errors
-/// There are no kernels, or they differ in shape.
+/// There are no kernels, they differ in shape, or a weight is NaN or infinite.
 pub fn filters_sheet(name: &str, sets: &[(&str, &Kernels)], most: usize) -> Result<Picture> {
     let [kh, kw, ic, oc] = same_shape(sets)?;
+    sets.iter().try_for_each(|(_, kernels)| kernels.check())?;
     let (bitmaps, range) = kernel_bitmaps(sets, most)?;
     // A mosaic needs room.
     let side = if ic == 3 || ic == 1 { SIDE } else { 2.0 * SIDE };

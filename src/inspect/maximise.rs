@@ -34,6 +34,16 @@ pub enum Goal {
     Class(usize),
 }
 
+impl Goal {
+    /// Whether a model has what is to be made large.
+    ///
+    /// # Errors
+    /// There is no such layer, channel or class.
+    pub fn check(&self, model: &Model) -> Result<()> {
+        Aim::new(model, self).map(|_| ())
+    }
+}
+
 /// How [`maximise`] works.
 #[derive(Debug, Clone)]
 pub struct MaximiseConfig {

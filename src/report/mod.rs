@@ -22,7 +22,7 @@ pub use answers::{Answers, Example, answers};
 pub use pictures::{Cam, CamExample, Cams, Change, Filters, LayerPicture, Maps};
 
 use crate::data::Dataset;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::{TensorRef, digest};
 use crate::inspect::{self, Layers};
 use crate::model::Model;
@@ -164,19 +164,26 @@ impl Report {
         let test = answers(&mut session, run.test, trial, &mut |done, of| progress("test set", done, of))?;
         let accuracies = accuracy::all(run, epoch, &again, &test.evaluation)?;
         let pictures = pictures::Pictures { run, config, answers: &test };
-        let steps = config.examples * 2 + 3;
+        // Mistakes, filters, maps, and each example of Grad-CAM.
+        let steps = 3 + pictures.explained_count();
         let mut step = 0;
         let mut tick = || {
             step += 1;
-            progress("pictures", step.min(steps), steps)
+            match progress("pictures", step.min(steps), steps) {
+                ControlFlow::Continue(()) => Ok(()),
+                ControlFlow::Break(()) => Err(Error::new(ErrorKind::Stopped, "the report was stopped")),
+            }
         };
         let mistakes = pictures.mistakes()?;
-        let _ = tick();
+        tick()?;
         let filters = pictures.filters()?;
-        let _ = tick();
+        tick()?;
         let maps = pictures.maps()?;
+        tick()?;
         let cams = pictures.cams(&mut tick)?;
-        let _ = progress("pictures", steps, steps);
+        if step < steps {
+            let _ = progress("pictures", steps, steps);
+        }
         Ok(Self {
             title: run.title.to_string(),
             accuracies,

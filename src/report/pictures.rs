@@ -1,7 +1,5 @@
 //! The pictures of a report: worst mistakes, filters, feature maps, Grad-CAM.
 
-use std::ops::ControlFlow;
-
 use super::{Answers, Example, ReportConfig, Run, Shown};
 use crate::data::{Dataset, Image};
 use crate::error::{Error, ErrorKind, Result};
@@ -209,8 +207,19 @@ impl Pictures<'_> {
         Ok(LayerPicture { layer, class, shape, shown, silent, picture, range })
     }
 
-    // `tick` is called after each example, and may break off.
-    pub fn cams(&self, tick: &mut dyn FnMut() -> ControlFlow<()>) -> Result<Shown<Cams>> {
+    // The mistakes and right answers that Grad-CAM explains.
+    fn chosen(&self) -> impl Iterator<Item = &Example> {
+        let most = self.config.examples;
+        self.answers.mistakes.iter().take(most).chain(self.answers.right.iter().take(most))
+    }
+
+    /// How often [`Pictures::cams`] calls its `tick`, unless there is nothing to show.
+    pub fn explained_count(&self) -> usize {
+        self.chosen().count()
+    }
+
+    /// `tick` is called after each example, and may break off.
+    pub fn cams(&self, tick: &mut dyn FnMut() -> Result<()>) -> Result<Shown<Cams>> {
         let graph = self.run.model.graph();
         let Ok(layer) = cam_layer(graph) else {
             return Ok(Err("No layer of the network has rows and columns, so Grad-CAM has nothing to weight.".into()));
@@ -218,17 +227,13 @@ impl Pictures<'_> {
         let &[h, w, _] = graph.shape(graph.value(&layer)?).dims() else {
             return Err(Error::shape(format!("layer '{layer}' has no rows and columns")));
         };
-        let most = self.config.examples;
-        let chosen = self.answers.mistakes.iter().take(most).chain(self.answers.right.iter().take(most));
         let mut examples = Vec::new();
-        for example in chosen {
+        for example in self.chosen() {
             match self.explained(example) {
                 Err(e) if e.kind() == ErrorKind::Numeric => return Ok(Err(bad(&e))),
                 found => examples.push(found?),
             }
-            if tick().is_break() {
-                return Err(Error::new(ErrorKind::Stopped, "the report was stopped; nothing was written"));
-            }
+            tick()?;
         }
         Ok(Ok(Cams { layer, size: [h, w], examples }))
     }

@@ -82,11 +82,13 @@ pub fn evaluate_each(
 ) -> Result<Evaluation> {
     check_fit(session.graph(), data)?;
     let classes = session.graph().output_shape()?.len();
-    let loss = config.loss.compile(session.machine().isa, config.batch_size, classes, None)?;
-    let mut per_sample = vec![0.0; config.batch_size];
+    // A batch has no more samples than there are, nor room for them.
+    let batch_size = config.batch_size.min(data.len().max(1));
+    let loss = config.loss.compile(session.machine().isa, batch_size, classes, None)?;
+    let mut per_sample = vec![0.0; batch_size];
     let mut confusion = Confusion::new(classes.max(2))?;
     let mut right = Vec::with_capacity(data.len());
-    let loader = Loader::new(data, config.batch_size)?;
+    let loader = Loader::new(data, batch_size)?;
     let size = data.shape().len();
     let steps = loader.steps();
     let (mut sum, mut done) = (0.0, 0);
@@ -101,7 +103,7 @@ pub fn evaluate_each(
         let rows = scores.chunks_exact(classes.max(2)).zip(labels);
         right.extend(rows.map(|(row, label)| argmax(row) == Some(*label as usize)));
         done += 1;
-        watch(Answered { done, of: steps, first: (done - 1) * config.batch_size, scores: &scores, labels })
+        watch(Answered { done, of: steps, first: (done - 1) * batch_size, scores: &scores, labels })
     })?;
     if done < steps {
         return Err(Error::new(

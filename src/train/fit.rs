@@ -61,6 +61,8 @@ pub struct StepEvent {
     pub of: u64,
     /// Mean loss of the epoch so far, as it ran.
     pub loss: f64,
+    /// Mean loss of the batch, before its update.
+    pub batch_loss: f64,
     /// Accuracy of the epoch so far, as it ran.
     pub accuracy: f64,
     /// Seconds of training in this epoch so far.
@@ -360,7 +362,8 @@ fn note(trainer: &mut Trainer, result: StepResult, samples: usize, (done, of): (
     p.epoch_seconds = seconds;
     p.history.step_loss.push(result.loss as f32);
     let total = p.epoch_samples as f64;
-    StepEvent { done, of, loss: p.epoch_loss / total, accuracy: p.epoch_hits as f64 / total, seconds }
+    let (loss, accuracy) = (p.epoch_loss / total, p.epoch_hits as f64 / total);
+    StepEvent { done, of, loss, batch_loss: result.loss, accuracy, seconds }
 }
 
 impl Model {

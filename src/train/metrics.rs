@@ -335,6 +335,9 @@ mod tests {
         let (low, high) = wilson(n, n);
         assert!(high == 1.0 && (low - 10.0 / (10.0 + z2)).abs() < 1e-12);
         assert_eq!(wilson(0, 0), (0.0, 1.0));
+        // R. G. Newcombe, Statistics in Medicine 17 (1998), table I, method 3.
+        let (low, high) = wilson(81, 263);
+        assert!((low - 0.255_288_519_878_274_2).abs() < 1e-15 && (high - 0.366_209_576_982_800_1).abs() < 1e-15);
         let (low, high) = wilson(50, 100);
         assert!((low + high - 1.0).abs() < 1e-12 && (high - 0.596_170).abs() < 1e-5, "{high}");
     }

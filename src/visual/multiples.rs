@@ -25,6 +25,9 @@ pub struct Multiple {
     pub line: Vec<(f64, f64)>,
     /// Around the line, `(x, low, high)`; may be empty.
     pub band: Vec<(f64, f64, f64)>,
+    /// Thin lines that break off at a cross. They do not widen the axes, unless there is nothing else: what leaves the
+    /// panel runs along its edge.
+    pub broken: Vec<Vec<(f64, f64)>>,
     /// A point that is ringed.
     pub mark: Option<(f64, f64)>,
     /// The number of its colour.
@@ -122,8 +125,13 @@ impl Multiples {
         let lines = self.panels.iter().flat_map(|p| p.line.iter().chain(&p.mark).map(pick));
         let bands = self.panels.iter().flat_map(|p| &p.band);
         let bands = bands.flat_map(|b| if of_x { [b.0, b.0] } else { [b.1, b.2] });
-        let shown = lines.chain(bands).filter(|v| style.shows(*v));
-        let (lo, hi) = shown.fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), v| (lo.min(v), hi.max(v)));
+        let broken = self.panels.iter().flat_map(|p| &p.broken).flatten().map(pick);
+        let ends = |values: &mut dyn Iterator<Item = f64>| {
+            let shown = values.filter(|v| style.shows(*v));
+            shown.fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), v| (lo.min(v), hi.max(v)))
+        };
+        let firm = ends(&mut lines.chain(bands));
+        let (lo, hi) = if firm.0 <= firm.1 { firm } else { ends(&mut broken.into_iter()) };
         if lo <= hi { (lo, hi) } else { (1.0, 10.0) }
     }
 
@@ -162,6 +170,7 @@ impl Panel<'_> {
             self.draw_line(scene, other, Stroke::new(Paint::Frame, 0.9).opacity(0.6));
         }
         self.draw_line(scene, own, stroke(&Series::new("", Vec::new()).colour(own.colour)));
+        own.broken.iter().for_each(|line| self.draw_broken(scene, line, own.colour));
         let paint = Paint::Series(own.colour);
         let places = own.line.iter().filter(|p| self.shows(**p)).map(|p| self.place(*p));
         if self.page.dots {
@@ -208,6 +217,21 @@ impl Panel<'_> {
         for run in panel.line.split(|p| !self.shows(*p)) {
             let places: Vec<(f64, f64)> = run.iter().map(|p| self.place(*p)).collect();
             scene.polyline(thinned(&places), stroke);
+        }
+    }
+
+    fn draw_broken(&self, scene: &mut Scene, line: &[(f64, f64)], colour: usize) {
+        let held = |p: &(f64, f64)| {
+            let (x, y) = self.place(*p);
+            (x.clamp(self.area.x, self.area.right()), y.clamp(self.area.y, self.area.bottom()))
+        };
+        let places: Vec<(f64, f64)> = line.iter().filter(|p| self.shows(**p)).map(held).collect();
+        let Some((x, y)) = places.last().copied() else { return };
+        let thin = Stroke::new(Paint::Series(colour), 1.1);
+        scene.polyline(thinned(&places), thin.dash(&[3.0, 2.5]));
+        let arm = 4.0;
+        for (dx, dy) in [(arm, arm), (arm, -arm)] {
+            scene.line((x - dx, y - dy), (x + dx, y + dy), Stroke::new(Paint::Series(colour), 1.8));
         }
     }
 

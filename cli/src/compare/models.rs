@@ -86,6 +86,7 @@ fn refuse(args: &CompareArgs) -> Result<()> {
         ("--limit", args.limit.is_some()),
         ("--seeds", args.seeds.is_some()),
         ("--rates", !args.rates.is_empty()),
+        ("--untuned", args.untuned),
         ("--search-seeds", args.search_seeds.is_some()),
         ("--by loss", args.by == "loss"),
         ("--quick", args.quick),

@@ -262,12 +262,24 @@ pub fn name(spec: &str) -> &str {
 fn recipe(spec: &str, args: &CompareArgs) -> Result<Recipe> {
     let name = name(spec);
     let mut recipe = input::recipe(name, &args.size.options())?;
-    for setting in spec[name.len()..].split(',').filter(|s| !s.is_empty()) {
-        let (key, value) = setting.split_once('=').ok_or_else(|| {
-            Error::argument(format!("'{setting}' is no setting")).with_help("write NAME=VALUE, as in batch_size=32")
-        })?;
-        let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
-        recipe.set(key.trim(), value)?;
+    let mut settings = spec[name.len()..]
+        .split(',')
+        .filter(|s| !s.is_empty())
+        .map(|setting| {
+            let (key, value) = setting.split_once('=').ok_or_else(|| {
+                Error::argument(format!("'{setting}' is no setting")).with_help("write NAME=VALUE, as in batch_size=32")
+            })?;
+            Ok((key.trim(), value))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    // An optimiser comes with all of its settings, so the parts of one follow it, in whatever order they were given.
+    settings.sort_by_key(|(key, _)| key.contains('.') || *key == "learning_rate");
+    for (key, value) in settings {
+        if key == "seed" {
+            return Err(Error::argument("the seeds are those of the comparison, the same for all")
+                .with_help("say the first with --seed, and how many with --seeds"));
+        }
+        recipe.set(key, serde_json::from_str(value).unwrap_or_else(|_| value.into()))?;
     }
     Ok(recipe)
 }

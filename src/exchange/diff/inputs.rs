@@ -30,6 +30,9 @@ impl std::fmt::Display for Origin {
     }
 }
 
+// All are run at once, and every value of both networks is kept.
+const MOST: usize = 1000;
+
 /// The samples `[n, ...]` for both models.
 pub(super) fn choose(a: &Model, b: &Model, given: Option<&Tensor>, config: &DiffConfig) -> Result<(Tensor, Origin)> {
     let (shape, other) = (a.graph().input_shape()?, b.graph().input_shape()?);
@@ -53,7 +56,12 @@ pub(super) fn choose(a: &Model, b: &Model, given: Option<&Tensor>, config: &Diff
         let n = fitting.len() / shape.len();
         return Ok((Tensor::new(&with(n), fitting)?, Origin::Golden(n)));
     }
-    let n = config.samples.max(1);
+    let n = config.samples;
+    if !(1..=MOST).contains(&n) {
+        return Err(
+            Error::argument(format!("{n} random samples cannot be drawn")).with_help(format!("give 1 to {MOST}"))
+        );
+    }
     let mut rng = Rng::new(config.seed).split("diff");
     let x = (0..n * shape.len()).map(|_| rng.normal() as f32).collect();
     Ok((Tensor::new(&with(n), x)?, Origin::Random(n)))

@@ -196,7 +196,7 @@ pub fn run(
     bench.updates = updates;
     let Evidence { samples, findings, facts, curves, picture } = (claim.run)(&mut bench)?;
     let verdict = Verdict::of_all(&findings);
-    let (seeds, stopped) = (bench.seeds, bench.stopped);
+    let (seeds, updates, stopped) = (bench.seeds, bench.updates, bench.stopped);
     Ok(Report { claim, seeds, updates, test_images, stopped, verdict, findings, samples, facts, curves, picture })
 }
 

@@ -62,10 +62,12 @@ fn run(bench: &mut Bench<'_>) -> Result<Evidence> {
     let gap = per_net("gap", &|r, n| r.train[n] - r.test[n]);
     let findings = findings(&gap);
     let sizes = graphs.each_ref().map(|g| number(weights(g) as f64, Unit::Plain));
-    let epoch = (IMAGES / BATCH) as f64;
+    let (epoch, updates) = ((IMAGES / BATCH) as f64, bench.updates as f64);
     let curve = |n: usize, part: usize| {
         let lines: Vec<Vec<f64>> = runs.iter().map(|r| r.curves[n][part].clone()).collect();
-        mean_curve(format!("{}, {}", NETS[n], ["training", "test"][part]), &lines, |i| epoch * (i + 1) as f64)
+        // The last epoch may be cut short.
+        let end = |i: usize| (epoch * (i + 1) as f64).min(updates);
+        mean_curve(format!("{}, {}", NETS[n], ["training", "test"][part]), &lines, end)
     };
     let curves = vec![curve(0, 0), curve(0, 1), curve(1, 0), curve(1, 1)];
     let chart = LineChart {
