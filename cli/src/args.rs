@@ -95,7 +95,7 @@ pub enum Command {
 }
 
 /// Options of every command that computes.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct MachineArgs {
     /// Threads to use; the result is the same for any number [default: one for each core]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
@@ -193,12 +193,8 @@ pub struct TrainArgs {
     /// Seconds between two checkpoints
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
     pub checkpoint_every: f64,
-    /// Print the result alone
-    #[arg(long, short)]
-    pub quiet: bool,
-    /// Print the result as JSON
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub answer: AnswerArgs,
     #[command(flatten)]
     pub machine: MachineArgs,
 }
@@ -244,6 +240,44 @@ impl PixelArgs {
     }
 }
 
+/// What a model is told, where it runs, and how images become its input.
+#[derive(Debug, Default, Args)]
+pub struct FeedArgs {
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    #[command(flatten)]
+    pub pixels: PixelArgs,
+}
+
+/// Which network a name stands for, where that is asked without weights.
+#[derive(Debug, Default, Args)]
+pub struct GraphArgs {
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    #[command(flatten)]
+    pub size: SizeArgs,
+}
+
+/// How much of a result is printed.
+#[derive(Debug, Args)]
+pub struct AnswerArgs {
+    /// Print the result alone
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl AnswerArgs {
+    /// Whether nothing but the result is printed.
+    pub fn is_short(&self) -> bool {
+        self.quiet || self.json
+    }
+}
+
 const EVALUATE_EXAMPLES: &str = "\
 Examples:
   striate evaluate runs/mnist-1                 on the test set of what it was trained on
@@ -263,18 +297,10 @@ pub struct EvaluateArgs {
     /// Samples in a batch
     #[arg(long, short, value_name = "N", default_value_t = 32)]
     pub batch_size: usize,
-    /// Print the result alone
-    #[arg(long, short)]
-    pub quiet: bool,
-    /// Print the result as JSON
-    #[arg(long)]
-    pub json: bool,
     #[command(flatten)]
-    pub network: NetworkArgs,
+    pub answer: AnswerArgs,
     #[command(flatten)]
-    pub machine: MachineArgs,
-    #[command(flatten)]
-    pub pixels: PixelArgs,
+    pub feed: FeedArgs,
 }
 
 const PREDICT_EXAMPLES: &str = "\
@@ -306,11 +332,7 @@ pub struct PredictArgs {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
-    pub network: NetworkArgs,
-    #[command(flatten)]
-    pub machine: MachineArgs,
-    #[command(flatten)]
-    pub pixels: PixelArgs,
+    pub feed: FeedArgs,
 }
 
 const CONVERT_EXAMPLES: &str = "\
@@ -380,11 +402,7 @@ pub struct DiffArgs {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
-    pub network: NetworkArgs,
-    #[command(flatten)]
-    pub machine: MachineArgs,
-    #[command(flatten)]
-    pub pixels: PixelArgs,
+    pub feed: FeedArgs,
 }
 
 const FETCH_EXAMPLES: &str = "\
@@ -414,9 +432,7 @@ pub struct SummaryArgs {
     /// A name from `striate models`, a TOML file, a model file or a run folder
     pub model: String,
     #[command(flatten)]
-    pub network: NetworkArgs,
-    #[command(flatten)]
-    pub size: SizeArgs,
+    pub of: GraphArgs,
     /// Show of each layer also multiply-adds, memory, and how much of the input one value sees
     #[arg(long, conflicts_with_all = ["json", "toml"])]
     pub details: bool,
@@ -530,9 +546,7 @@ pub struct PlanArgs {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
-    pub network: NetworkArgs,
-    #[command(flatten)]
-    pub size: SizeArgs,
+    pub of: GraphArgs,
     #[command(flatten)]
     pub machine: MachineArgs,
 }

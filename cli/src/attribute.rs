@@ -33,7 +33,7 @@ pub fn run(args: &AttributeArgs) -> Result<()> {
         noise: args.noise,
         window: args.window,
         seed: args.seed,
-        machine: args.look.machine.machine()?,
+        machine: args.look.feed.machine.machine()?,
     };
     let found = attribute(model, x, &config)?;
     let trust = if args.no_check { None } else { Some(examine(model, x, &found, &config)?) };

@@ -15,7 +15,7 @@ pub fn run(args: &DeconvnetArgs) -> Result<()> {
         Some(layer) => layer.clone(),
         None => cam_layer(subject.model.graph())?,
     };
-    let machine = args.look.machine.machine()?;
+    let machine = args.look.feed.machine.machine()?;
     let ask = DeconvnetAsk { layer: &layer, channels: &args.channel, count: args.strongest, machine };
     let all = deconvnet(&subject.model, &subject.x, &ask)?;
     if !args.look.json {

@@ -21,13 +21,13 @@ pub fn run(args: &DiffArgs) -> Result<ExitCode> {
         return Err(Error::argument(format!("--tolerance {} is not an error to allow", args.tolerance))
             .with_help("give a share of the largest value, such as 1e-4"));
     }
-    let wanted = Wanted { network: &args.network, offline: false };
+    let wanted = Wanted { network: &args.feed.network, offline: false };
     let (a, b) = (input::trained(&args.a, &wanted)?, input::trained(&args.b, &wanted)?);
     let config = DiffConfig {
         tolerance: args.tolerance,
         samples: args.samples,
         seed: args.seed,
-        machine: args.machine.machine()?,
+        machine: args.feed.machine.machine()?,
     };
     let found = diff(&a, &b, samples(args, &a, &b)?.as_ref(), &config)?;
     if args.json {
@@ -45,7 +45,7 @@ fn samples(args: &DiffArgs, a: &Model, b: &Model) -> Result<Option<Tensor>> {
     }
     let known = a.preprocess.as_ref().or(b.preprocess.as_ref());
     let shape = a.graph().input_shape()?;
-    let preprocess = sample::preprocess(known, &args.pixels, shape)?;
+    let preprocess = sample::preprocess(known, &args.feed.pixels, shape)?;
     let all =
         args.images.iter().map(|path| sample::read(path, preprocess.as_ref(), shape)).collect::<Result<Vec<_>>>()?;
     let data: Vec<f32> = all.into_iter().flatten().collect();

@@ -22,21 +22,21 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
     if args.batch_size == 0 {
         return Err(Error::argument("a batch of 0 samples cannot be run").with_help("give --batch-size of at least 1"));
     }
-    let model = input::trained(&args.model, &Wanted { network: &args.network, offline: false })?;
+    let model = input::trained(&args.model, &Wanted { network: &args.feed.network, offline: false })?;
     let name = args.data.clone().or_else(|| input::trained_on(&model)).ok_or_else(|| {
         Error::argument(format!("{} does not say what it was trained on", args.model))
             .with_help(format!("give a data set: striate evaluate {} mnist", args.model))
     })?;
-    let preprocess = sample::preprocess(model.preprocess.as_ref(), &args.pixels, model.graph().input_shape()?)?;
+    let preprocess = sample::preprocess(model.preprocess.as_ref(), &args.feed.pixels, model.graph().input_shape()?)?;
     let split = input::data(&name, preprocess.as_ref())?;
     let part = if args.on == "test" { split.test } else { split.train };
     let data = &*sample::prepared(part, preprocess.as_ref());
     input::same_classes(&model, data)?;
     let loss = input::settings(&model).map_or_else(Loss::default, |settings| settings.loss);
-    let trial = Trial { batch_size: args.batch_size, loss: &loss, machine: args.machine.machine()? };
-    let result = measure(&model, data, trial, args.quiet || args.json)?;
+    let trial = Trial { batch_size: args.batch_size, loss: &loss, machine: args.feed.machine.machine()? };
+    let result = measure(&model, data, trial, args.answer.is_short())?;
     let accuracy = result.accuracy();
-    if args.json {
+    if args.answer.json {
         let (low, high) = result.confusion.accuracy_interval();
         let class = |(i, name): (usize, &String)| {
             let s = result.confusion.score(i);
@@ -53,7 +53,7 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
         out::json(report);
         return Ok(());
     }
-    if args.quiet {
+    if args.answer.quiet {
         say!("loss {:.4} accuracy {accuracy:.4}", result.loss);
         return Ok(());
     }

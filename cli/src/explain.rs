@@ -10,11 +10,11 @@ use striate::ops::Pool2D;
 use striate::visual::{Animation, Picture};
 use striate::{Error, Graph, Result, Tensor};
 
+use crate::args::GraphArgs;
 use crate::args::explain::{
     BackwardConvArgs, BackwardPoolArgs, ConvArgs, ConvInput, DrawArgs, ExplainArgs, Explained, FieldArgs, Kind, Layer,
     LoweredArgs, PoolArgs, PoolInput, ReachArgs, ShapesArgs, ShowArgs,
 };
-use crate::args::{NetworkArgs, SizeArgs};
 use crate::out::say;
 use crate::{input, out};
 
@@ -131,7 +131,7 @@ fn backward(steps: &Backward, show: &ShowArgs) -> Result<()> {
 
 fn shapes(args: &ShapesArgs) -> Result<()> {
     let shapes = match (&args.model, args.input, args.kernel) {
-        (Some(model), ..) => Shapes::of(&graph(model, &args.network, &args.size)?),
+        (Some(model), ..) => Shapes::of(&graph(model, &args.of)?),
         (None, Some(input), Some(kernel)) => {
             let ShapesArgs { stride, reach: ReachArgs { padding, dilation }, .. } = *args;
             let window = Window { kernel, stride, dilation, padding, ceil: false };
@@ -150,7 +150,7 @@ fn shapes(args: &ShapesArgs) -> Result<()> {
 }
 
 fn receptive_field(args: &FieldArgs) -> Result<()> {
-    let steps = FieldSteps::of(&graph(&args.model, &args.network, &args.size)?, args.layer.as_deref())?;
+    let steps = FieldSteps::of(&graph(&args.model, &args.of)?, args.layer.as_deref())?;
     still(&args.to, || steps.picture())?;
     if args.to.json {
         out::json(json!(steps));
@@ -161,10 +161,12 @@ fn receptive_field(args: &FieldArgs) -> Result<()> {
 }
 
 // The graph alone: the weights of a large network take long to draw.
-fn graph(name: &str, network: &NetworkArgs, size: &SizeArgs) -> Result<Graph> {
-    match input::recipe(name, &size.options()) {
+fn graph(name: &str, of: &GraphArgs) -> Result<Graph> {
+    match input::recipe(name, &of.size.options()) {
         Ok(recipe) => Ok(recipe.graph),
-        Err(_) if Path::new(name).exists() => Ok(input::any_model(name, 0, network, &size.options())?.graph().clone()),
+        Err(_) if Path::new(name).exists() => {
+            Ok(input::any_model(name, 0, &of.network, &of.size.options())?.graph().clone())
+        }
         Err(e) => Err(e),
     }
 }

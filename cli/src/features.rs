@@ -28,7 +28,7 @@ pub fn run(args: &FeaturesArgs) -> Result<()> {
     let subject = Subject::open(&of, &args.look, Moves::Yes)?;
     let graph = subject.model.graph();
     let layers = if args.layer.is_empty() { stages(graph)? } else { args.layer.clone() };
-    let maps = feature_maps(&subject.model, &subject.x, &layers, &args.look.machine.machine()?)?;
+    let maps = feature_maps(&subject.model, &subject.x, &layers, &args.look.feed.machine.machine()?)?;
     let style = FeatureStyle { channels: args.channels, own_range: args.each };
     if !args.look.json {
         maps.iter().for_each(|m| say!("{}", in_words(m)));
@@ -78,7 +78,7 @@ fn lines(args: &FeaturesArgs) -> Result<()> {
     let alone: Vec<Image> = images.iter().map(|(_, image)| image.clone()).collect();
     let channels = alone.first().map_or(0, |image| image.dims()[2]);
     let filters = line_filters(channels);
-    let maps = filter_images(&alone, &filters, &args.look.machine.machine()?)?;
+    let maps = filter_images(&alone, &filters, &args.look.feed.machine.machine()?)?;
     let names = ["vertical line", "horizontal line"];
     let picture = filtered_sheet(&images, &names, &maps)?;
     let [_, h, w, n] = [maps.dims()[0], maps.dims()[1], maps.dims()[2], maps.dims()[3]];

@@ -24,7 +24,7 @@ pub fn run(args: &InvertArgs) -> Result<()> {
         steps: args.steps,
         smooth: args.smooth,
         seed: args.seed,
-        machine: args.look.machine.machine()?,
+        machine: args.look.feed.machine.machine()?,
     };
     let mut all: Vec<Inversion> = Vec::new();
     let mut finished = 0;

@@ -29,7 +29,7 @@ impl Subject {
     /// The model and the image that the arguments name.
     pub fn open(of: &SubjectArgs, args: &LookArgs, moves: Moves) -> Result<Self> {
         let model = open_model(&of.model, args, moves)?;
-        let (x, image, preprocess) = read(&model, &of.image, &args.pixels)?;
+        let (x, image, preprocess) = read(&model, &of.image, &args.feed.pixels)?;
         Ok(Self { model, x, image, preprocess })
     }
 
@@ -56,7 +56,7 @@ pub fn open_model(name: &str, args: &LookArgs, moves: Moves) -> Result<Model> {
     if let Some(path) = &args.out {
         out::check_picture(path, moves == Moves::Yes)?;
     }
-    input::trained(name, &Wanted { network: &args.network, offline: args.offline })
+    input::trained(name, &Wanted { network: &args.feed.network, offline: args.offline })
 }
 
 /// The class that a text names, by its label or, if no label is so, by its number: a label may be a number of its own.

@@ -13,7 +13,7 @@ pub fn run(args: &MaximiseArgs) -> Result<()> {
     let model = look::open_model(&args.model, &args.look, Moves::Yes)?;
     let graph = model.graph();
     let input = graph.input_shape()?;
-    let preprocess = sample::preprocess(model.preprocess.as_ref(), &args.look.pixels, input)?;
+    let preprocess = sample::preprocess(model.preprocess.as_ref(), &args.look.feed.pixels, input)?;
     let mut goals: Vec<(String, Goal)> = Vec::new();
     for text in &args.class {
         let class = look::class(&model, text)?;
@@ -35,7 +35,7 @@ pub fn run(args: &MaximiseArgs) -> Result<()> {
         smooth: args.smooth,
         jitter: args.jitter,
         seed: args.seed,
-        machine: args.look.machine.machine()?,
+        machine: args.look.feed.machine.machine()?,
     };
     let mut all: Vec<(String, Maximum)> = Vec::new();
     let (mut finished, of) = (0, goals.len());

@@ -41,7 +41,7 @@ struct Planned {
 }
 
 pub fn run(args: &PlanArgs) -> Result<()> {
-    let model = input::any_model(&args.model, 0, &args.network, &args.size.options())?;
+    let model = input::any_model(&args.model, 0, &args.of.network, &args.of.size.options())?;
     let planned = Planned::new(args, &model)?;
     let acts = planned.acts();
     if args.json {
@@ -57,7 +57,7 @@ impl Planned {
         let machine = args.machine.machine()?;
         let pool = Pool::new(machine.threads)?;
         let machine = Machine { threads: pool.threads(), ..machine };
-        let settings = || input::recipe(&args.model, &args.size.options()).ok().map(|recipe| recipe.train);
+        let settings = || input::recipe(&args.model, &args.of.size.options()).ok().map(|recipe| recipe.train);
         let own =
             || if args.train { settings().or_else(|| input::settings(model)).map_or(1, |s| s.batch_size) } else { 1 };
         let batch = args.batch.map_or_else(own, usize::from);

@@ -14,10 +14,10 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     if args.top == 0 {
         return Err(Error::argument("--top 0 shows nothing").with_help("give at least 1"));
     }
-    let model = input::trained(&args.model, &Wanted { network: &args.network, offline: args.offline })?;
+    let model = input::trained(&args.model, &Wanted { network: &args.feed.network, offline: args.offline })?;
     let shape = model.graph().input_shape()?;
-    let preprocess = sample::preprocess(model.preprocess.as_ref(), &args.pixels, shape)?;
-    let mut session = Session::new(&model, args.machine.machine()?)?;
+    let preprocess = sample::preprocess(model.preprocess.as_ref(), &args.feed.pixels, shape)?;
+    let mut session = Session::new(&model, args.feed.machine.machine()?)?;
     // All images are looked at before any is answered, so that a bad one does not cut a list short.
     let inputs = args.images.iter().map(|path| sample::read(path, preprocess.as_ref(), shape));
     let inputs: Vec<Vec<f32>> = inputs.collect::<Result<_>>()?;

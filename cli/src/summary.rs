@@ -11,12 +11,12 @@ use crate::out::say;
 use crate::{input, out};
 
 pub fn run(args: &SummaryArgs) -> Result<()> {
-    let options = args.size.options();
+    let options = args.of.size.options();
     if args.toml {
         let text = match input::recipe(&args.model, &options) {
             Ok(recipe) => recipe.to_toml()?,
             Err(_) if std::path::Path::new(&args.model).exists() => {
-                let model = input::any_model(&args.model, 0, &args.network, &options)?;
+                let model = input::any_model(&args.model, 0, &args.of.network, &options)?;
                 let train = input::settings(&model).unwrap_or_default();
                 striate::zoo::Recipe { graph: model.graph().clone(), train }.to_toml()?
             }
@@ -25,7 +25,7 @@ pub fn run(args: &SummaryArgs) -> Result<()> {
         out::raw(text.as_bytes());
         return Ok(());
     }
-    let model = input::any_model(&args.model, 0, &args.network, &options)?;
+    let model = input::any_model(&args.model, 0, &args.of.network, &options)?;
     if let Some(path) = &args.draw {
         let picture = if args.volumes { draw_volumes(model.graph()) } else { draw(model.graph()) };
         let remedy = |e: Error| if args.volumes { e.with_help("leave out --volumes; blocks show branches") } else { e };
@@ -60,7 +60,7 @@ struct Needs {
 impl Needs {
     fn of(model: &Model, args: &SummaryArgs) -> Result<Self> {
         let settings = input::settings(model);
-        let recipe = || input::recipe(&args.model, &args.size.options()).ok().map(|recipe| recipe.train);
+        let recipe = || input::recipe(&args.model, &args.of.size.options()).ok().map(|recipe| recipe.train);
         let optimizer = settings.or_else(recipe).unwrap_or_default().optimizer;
         let (batch, machine) = (usize::from(args.batch), Machine::default());
         let training = memory_of_training(model.graph(), &optimizer, batch, &machine)?;

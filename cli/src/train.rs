@@ -38,7 +38,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         None => Job::start(args)?,
     };
     let mut model = job.model()?;
-    if !args.quiet && !args.json {
+    if !args.answer.is_short() {
         introduce(&job, &model);
     }
     let history = fit(args, &job, &mut model)?;
@@ -64,7 +64,7 @@ fn introduce(job: &Job, model: &Model) {
 
 fn fit(args: &TrainArgs, job: &Job, model: &mut Model) -> Result<History> {
     let past = History { epochs: job.past.clone().unwrap_or_default(), ..History::default() };
-    let mut shown = Shown { bar: Bar::new(args.quiet || args.json), folder: &job.folder, past };
+    let mut shown = Shown { bar: Bar::new(args.answer.is_short()), folder: &job.folder, past };
     let every = Duration::from_secs_f64(args.checkpoint_every.min(1e6));
     let mut fit = Fit::new(&*job.train, &job.recipe.train)
         .machine(args.machine.machine()?)
@@ -117,7 +117,7 @@ fn finish(args: &TrainArgs, job: &Job, mut model: Model, history: &History) -> R
 // The model on the test set. A stop here loses nothing: the checkpoint holds the end of the training.
 fn test(args: &TrainArgs, job: &Job, model: &Model) -> Result<Evaluation> {
     let trial = Trial { batch_size: 32, loss: &job.recipe.train.loss, machine: args.machine.machine()? };
-    measure(model, &*job.split.test, trial, args.quiet || args.json).map_err(|e| match e.kind() {
+    measure(model, &*job.split.test, trial, args.answer.is_short()).map_err(|e| match e.kind() {
         ErrorKind::Stopped => stopped(job, "training is done, but its test was stopped".into()),
         _ => e,
     })
@@ -131,14 +131,14 @@ fn keep_golden(model: &mut Model, job: &Job) -> Result<()> {
 }
 
 fn report(args: &TrainArgs, job: &Job, history: &History, test: &Evaluation, digest: &str) {
-    if args.json {
+    if args.answer.json {
         let (folder, model) = (job.folder.path().display().to_string(), job.folder.file(MODEL).display().to_string());
         let (low, high) = test.confusion.accuracy_interval();
         let report = json!({ "folder": folder, "model": model, "test_loss": test.loss, "test_accuracy": test.accuracy(), "test_accuracy_95": [low, high], "digest": digest, "history": history.epochs });
         out::json(report);
         return;
     }
-    if args.quiet {
+    if args.answer.quiet {
         say!("test loss {:.4} accuracy {:.4} model {}", test.loss, test.accuracy(), job.folder.file(MODEL).display());
         return;
     }

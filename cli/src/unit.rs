@@ -12,7 +12,7 @@ use crate::{input, out, sample};
 
 pub fn run(args: &UnitArgs) -> Result<()> {
     let subject = Subject::open(&args.of, &args.look, Moves::Yes)?;
-    let machine = args.look.machine.machine()?;
+    let machine = args.look.feed.machine.machine()?;
     let found = unit(&subject.model, &subject.x, &args.layer, args.at, &machine)?;
     let images = exciting(args, &subject)?;
     if !args.look.json {
@@ -45,7 +45,7 @@ fn exciting(args: &UnitArgs, subject: &Subject) -> Result<Vec<(Excited, Image)>>
         channel: args.at[2],
         count: args.images,
         limit: args.limit,
-        machine: args.look.machine.machine()?,
+        machine: args.look.feed.machine.machine()?,
     };
     let found = most_exciting(&subject.model, &*data, &ask)?;
     Ok(found.into_iter().filter_map(|e| data.image(e.index).map(|image| (e, image))).collect())

@@ -11,15 +11,16 @@ use crate::error::{Error, Result};
 use crate::summary::thousands;
 use crate::train::EpochLog;
 use crate::visual::{
-    Bitmap, Colour, ColourMap, Interval, Paint, Picture, Range, Scale, TrainingCurves, intervals, short, theme,
+    AxisStyle, Bitmap, Colour, ColourMap, DotPlot, DotRow, Paint, Picture, Range, Scale, TrainingCurves, Unit, short,
+    theme,
 };
 
 // The matrix of more classes would be too large to be read.
 const MOST_CLASSES: usize = 40;
 const MOST_CONFUSIONS: usize = 20;
 const HEAT: usize = 10;
-// A chart this wide can still be read on a phone.
-const CHART: (f64, f64) = (420.0, 320.0);
+// A chart this wide needs not be made smaller for a phone, so that no text in it is less than 12 pixels high there.
+const CHART: (f64, f64) = (300.0, 270.0);
 
 #[derive(Template)]
 #[template(path = "report.html", whitespace = "minimize")]
@@ -70,8 +71,17 @@ impl Report {
     }
 
     fn intervals(&self) -> Result<Picture> {
-        let row = |a: &Accuracy| Interval { name: a.name.into(), value: a.value(), ends: a.interval() };
-        intervals("Accuracy with 95 % intervals", &self.accuracies.iter().map(row).collect::<Vec<_>>())
+        let row = |(colour, a): (usize, &Accuracy)| DotRow {
+            name: a.name.into(),
+            mean: a.value(),
+            interval: Some(a.interval()),
+            note: percent(a.value()),
+            colour,
+            ..DotRow::default()
+        };
+        let x = AxisStyle::new("Accuracy with its 95 % interval").unit(Unit::Percent);
+        let rows = self.accuracies.iter().enumerate().map(row).collect();
+        DotPlot { x, rows, width: CHART.0, ..DotPlot::default() }.picture()
     }
 
     fn charts(&self) -> Result<[Picture; 2]> {

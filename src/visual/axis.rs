@@ -133,7 +133,8 @@ fn widen(style: &AxisStyle, lo: f64, hi: f64) -> (f64, f64) {
     let size = lo.abs().max(hi.abs());
     match style.scale {
         Scale::Log if hi / lo < 1.01 => (lo / 1.2, hi * 1.2),
-        Scale::Linear if hi - lo <= size * 1e-6 || hi - lo < 1e-290 => {
+        // Of whole numbers the marks are 1 apart at least.
+        Scale::Linear if hi - lo <= size * 1e-6 || hi - lo < 1e-290 || style.unit == Unit::Whole && hi - lo < 1e-6 => {
             let pad = if style.unit == Unit::Whole {
                 (size * 1e-6).max(0.5)
             } else if size < 1e-280 {
@@ -380,6 +381,17 @@ mod tests {
             ["0.05623", "2.313", "12,346", "1.50×10⁻⁷"]
         );
         assert_eq!([number(0.9731, Unit::Percent), plain(f64::NAN), plain(-0.5)], ["97.31 %", "NaN", "−0.5000"]);
+    }
+
+    // The marks of whole numbers are too far apart for a range that is almost nothing: 0 stood outside of the axis.
+    #[test]
+    fn an_axis_of_whole_numbers_holds_its_marks_however_small_the_range() {
+        let style = AxisStyle::new("x").unit(Unit::Whole);
+        let axis = Axis::new(&style, (6.99e-223, 1.73e-221), Fit { margin: Some(0.02), ..ALONG });
+        assert!(
+            !axis.ticks.is_empty() && axis.ticks.iter().all(|t| (0.0..=1.0).contains(&axis.place(t.value))),
+            "{axis:?}"
+        );
     }
 
     fn magnitude() -> impl Strategy<Value = f64> {

@@ -2,8 +2,8 @@
 //!
 //! - [`training_curves`], [`loss_curve`]: how a training run went.
 //! - [`LineChart`]: any lines over a common x; [`charts`]: several of them on one page.
-//! - [`intervals`]: shares with how sure they are.
-//! - [`Multiples`]: many lines, a panel each, with common axes; [`DotPlot`]: means with their intervals.
+//! - [`Multiples`]: many lines, a panel each, with common axes; [`DotPlot`]: means with their intervals, on a desk or
+//!   on a phone.
 //! - [`BubbleChart`]: named points with a size.
 //! - [`confusion`]: which class was taken for which.
 //! - [`image_grid`]: many small images with their labels.
@@ -30,7 +30,6 @@ mod dots;
 mod font;
 mod grid;
 mod heat;
-mod intervals;
 mod labels;
 mod matrix;
 mod mosaic;
@@ -60,7 +59,6 @@ pub use dots::{DotPlot, DotRow};
 pub use font::Weight;
 pub use grid::{Cell, ImageGrid, image_grid};
 pub use heat::{Range, short};
-pub use intervals::{Interval, intervals};
 pub use matrix::{Matrix, NumberCell};
 pub use mosaic::mosaic;
 pub use multiples::{Multiple, Multiples};

@@ -264,7 +264,7 @@ impl Item {
                 (w + self.bar(), panel.bar.as_ref().map_or(h, |bar| panel.bar_height(bar)))
             }
             Self::Chart(chart) => (chart.width, chart.height),
-            Self::Dots(plot, width) => (*width, plot.height()),
+            Self::Dots(plot, width) => (*width, plot.height(*width)),
             Self::Words(lines, width) => (*width, lines.len() as f64 * 16.0),
         }
     }
@@ -352,7 +352,7 @@ fn draw_item(scene: &mut Scene, item: &Item, (x, y): (f64, f64), parts: &mut Vec
     match item {
         Item::Image(panel) => draw_panel(scene, panel, (x, y), item.size().0),
         Item::Chart(chart) => chart.draw(scene, Rect::new(x, y, chart.width, chart.height), 13.0)?,
-        Item::Dots(plot, width) => plot.draw(scene, Rect::new(x, y, *width, plot.height()), 13.0)?,
+        Item::Dots(plot, width) => plot.draw(scene, Rect::new(x, y, *width, plot.height(*width)), 13.0)?,
         Item::Words(lines, width) => {
             for (i, line) in lines.iter().enumerate() {
                 let paint = if i == 0 { Paint::Ink } else { Paint::Muted };

@@ -277,20 +277,33 @@ fn confusion_takes_no_sample_and_the_largest_counts_but_no_other_shape() {
 }
 
 #[test]
-fn intervals_show_each_share_and_keep_their_names_apart() {
-    let row = |name: &str, value: f64, ends| Interval { name: name.into(), value, ends };
-    let rows = [row("training, as it ran", 0.993, (0.9923, 0.9937)), row("test", 0.9914, (0.9894, 0.993))];
-    let picture = intervals("Accuracy", &rows).unwrap();
+fn on_a_phone_a_dot_plot_has_its_words_over_the_rows() {
+    let row = |name: &str, mean: f64, (low, high)| DotRow {
+        name: name.into(),
+        mean,
+        interval: Some((low, high)),
+        note: format!("{:.2} %", 100.0 * mean),
+        ..DotRow::default()
+    };
+    let plot =
+        |rows: Vec<DotRow>| DotPlot { title: String::new(), subtitle: String::new(), width: 300.0, ..dot_plot(rows) };
+    let rows = vec![row("training, as it ran", 0.993, (0.9923, 0.9937)), row("test", 0.9914, (0.9894, 0.993))];
+    let picture = plot(rows).picture().unwrap();
     assert_sound(&picture);
     let words = texts(&picture);
     assert!(words.contains(&"99.30 %") && words.contains(&"99.14 %"), "{words:?}");
-    assert!(picture.svg().contains("test: 99.14 %, 95 % interval 98.94 % to 99.30 %"));
+    assert!(!words.contains(&"mean; p against the best"), "there is no column to head: {words:?}");
+    let svg = picture.svg();
+    assert!(svg.contains("test: 99.14 %, interval 98.94 % to 99.30 %") && svg.contains(">Test accuracy</title>"));
     let long = "a name that is far longer than there is room for on a line of this picture";
     for (value, ends) in [(0.0, (0.0, 0.3)), (1.0, (1.0, 1.0)), (0.5, (0.0, 1.0))] {
-        assert_sound(&intervals("One", &[row(long, value, ends)]).unwrap());
+        let with_values = DotRow { values: vec![0.1, 0.9], note: long.into(), ..row(long, value, ends) };
+        assert_sound(&plot(vec![with_values, row(long, value, ends)]).picture().unwrap());
     }
-    assert!(intervals("None", &[]).is_err());
-    assert!(intervals("Bad", &[row("nothing", f64::NAN, (0.0, 1.0))]).unwrap_err().message().contains("nothing"));
+    let names = texts(&plot(vec![row("name", 0.5, (0.4, 0.6))]).picture().unwrap()).len();
+    assert!(names > 3 && plot(Vec::new()).picture().is_err());
+    let refused = DotPlot { width: 100.0, ..plot(vec![row("name", 0.5, (0.4, 0.6))]) }.picture();
+    assert!(refused.unwrap_err().to_string().contains("no room"));
 }
 
 #[test]
@@ -475,6 +488,7 @@ fn multiples(n: usize, points: usize) -> Multiples {
         note: "rate 0.001, 0.123 at the end".into(),
         line: (1..=points).map(|x| (x as f64, (i + 1) as f64 / x as f64)).collect(),
         band: (1..=points).map(|x| (x as f64, 0.8 / x as f64, (i + 2) as f64 / x as f64)).collect(),
+        broken: if i == 2 { vec![vec![(1.0, 1.0), (2.0, 1e30), (1e9, f64::INFINITY)]] } else { Vec::new() },
         mark: Some((1.0, (i + 1) as f64)),
         colour: i,
     };
@@ -492,8 +506,10 @@ fn multiples(n: usize, points: usize) -> Multiples {
 fn multiples_give_each_its_line_and_the_others_behind_it() {
     let picture = multiples(3, 20).picture().unwrap();
     assert_sound(&picture);
-    for colour in 0..3 {
-        assert_eq!(lines(&picture, colour), [20]);
+    for (colour, expect) in [vec![20], vec![20], vec![2, 2, 2, 20]].into_iter().enumerate() {
+        let mut found = lines(&picture, colour);
+        found.sort_unstable();
+        assert_eq!(found, expect, "the third has a line that breaks off, and the two arms of its cross");
     }
     let others = picture.scene().shapes().iter().filter(|s| matches!(s, Shape::Line(_, s) if s.opacity == 0.6)).count();
     assert_eq!(others, 6);
@@ -507,6 +523,7 @@ fn dot_plot(rows: Vec<DotRow>) -> DotPlot {
         x: AxisStyle::new("Test accuracy").unit(Unit::Percent),
         notes: "mean; p against the best".into(),
         rows,
+        ..DotPlot::default()
     }
 }
 

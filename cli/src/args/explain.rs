@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use striate::conv::Padding;
 use striate::ops::PoolKind;
 
-use super::{NetworkArgs, SizeArgs};
+use super::GraphArgs;
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
@@ -225,9 +225,7 @@ pub struct ShapesArgs {
     #[arg(long, value_name = "N")]
     pub filters: Option<usize>,
     #[command(flatten)]
-    pub network: NetworkArgs,
-    #[command(flatten)]
-    pub size: SizeArgs,
+    pub of: GraphArgs,
     #[command(flatten)]
     pub to: DrawArgs,
 }
@@ -239,9 +237,7 @@ pub struct FieldArgs {
     /// The layer [default: the last one that does not see all of the image]
     pub layer: Option<String>,
     #[command(flatten)]
-    pub network: NetworkArgs,
-    #[command(flatten)]
-    pub size: SizeArgs,
+    pub of: GraphArgs,
     #[command(flatten)]
     pub to: DrawArgs,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{MachineArgs, NetworkArgs, PixelArgs};
+use super::{FeedArgs, MachineArgs};
 use crate::look::place;
 
 /// A model, and an image that it is shown.
@@ -29,11 +29,7 @@ pub struct LookArgs {
     #[arg(long)]
     pub offline: bool,
     #[command(flatten)]
-    pub network: NetworkArgs,
-    #[command(flatten)]
-    pub machine: MachineArgs,
-    #[command(flatten)]
-    pub pixels: PixelArgs,
+    pub feed: FeedArgs,
 }
 
 /// The brightness that stands for nothing.
