@@ -79,7 +79,7 @@ impl Report {
             colour,
             ..DotRow::default()
         };
-        let x = AxisStyle::new("Accuracy with its 95 % interval").unit(Unit::Percent);
+        let x = AxisStyle::new("Accuracy").unit(Unit::Percent);
         let rows = self.accuracies.iter().enumerate().map(row).collect();
         DotPlot { x, rows, width: CHART.0, ..DotPlot::default() }.picture()
     }

@@ -169,16 +169,12 @@ impl DotPlot {
         scene.line((area.x, area.bottom()), (area.right(), area.bottom()), Stroke::new(Paint::Frame, 1.0));
         for tick in &axis.ticks {
             let x = area.x + axis.place(tick.value) * area.w;
-            // Under words a line would cross them.
-            let over = if matches!(layout.words, Words::Over) { 22.0 } else { 0.0 };
-            for i in 0..self.rows.len() {
-                let y = area.y + i as f64 * layout.row;
-                scene.line((x, y + over), (x, y + layout.row), Stroke::new(Paint::Grid, 1.0));
-            }
+            draw_grid(scene, layout, self.rows.len(), x);
             scene.line((x, area.bottom()), (x, area.bottom() + 4.0), Stroke::new(Paint::Frame, 1.0));
             // In the plot or a little beside it, where no neighbour is.
+            let beside = if matches!(layout.words, Words::Over) { 14.0 } else { 20.0 };
             let half = label_width(&tick.label) / 2.0;
-            let x = x.clamp(area.x - 14.0 + half, area.right() + 14.0 - half);
+            let x = x.clamp(area.x - 14.0 + half, area.right() + beside - half);
             let text = Text::new(&tick.label).size(TICK_SIZE).paint(Paint::Muted).anchor(Anchor::Middle);
             scene.text(text.at(x, area.bottom() + 18.0));
         }
@@ -217,14 +213,27 @@ impl DotPlot {
     }
 
     pub(super) fn describe(&self) -> String {
-        let one = |row: &DotRow| {
-            let [low, high] =
-                row.interval.map_or([f64::NAN; 2], |(low, high)| [low, high]).map(|v| number(v, self.x.unit));
-            let interval = row.interval.map_or(String::new(), |_| format!(", interval {low} to {high}"));
-            format!("{}: {}{interval}.", row.name, row.note)
+        // On a phone the notes are short, so the interval is told, too.
+        let interval = |row: &DotRow| row.interval.filter(|_| self.width < NARROW);
+        let one = |row: &DotRow| match interval(row).map(|(low, high)| [low, high].map(|v| number(v, self.x.unit))) {
+            Some([low, high]) => format!("{}: {}, interval {low} to {high}.", row.name, row.note),
+            None => format!("{}: {}.", row.name, row.note),
         };
         let rows: Vec<String> = self.rows.iter().map(one).collect();
-        format!("{} of each. {}", self.x.label, rows.join(" "))
+        format!("{} of each, with its interval. {}", self.x.label, rows.join(" "))
+    }
+}
+
+// A line upwards through all rows; under words it would cross them.
+fn draw_grid(scene: &mut Scene, layout: &Layout, rows: usize, x: f64) {
+    let (area, grid) = (layout.area, Stroke::new(Paint::Grid, 1.0));
+    match layout.words {
+        Words::Beside { .. } => scene.line((x, area.y), (x, area.bottom()), grid),
+        Words::Over => {
+            for top in (0..rows).map(|i| area.y + i as f64 * layout.row) {
+                scene.line((x, top + 22.0), (x, top + layout.row), grid);
+            }
+        }
     }
 }
 

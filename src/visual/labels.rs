@@ -170,17 +170,17 @@ impl<'a> Entry<'a> {
         }
     }
 
-    // A name too long for its row is cut; the values are then left to the others.
+    // A name too long for its row is cut; of the values what fits is written.
     fn draw_in_row(&self, scene: &mut Scene, x: f64, y: f64, room: f64) {
         self.draw_key(scene, x, y);
         let x = x + KEY + GAP;
         scene.text(Text::new(&self.series.name).size(NAME).bold().fit(room - KEY - GAP).centred(x, y));
-        if self.row_width() > room {
+        if KEY + GAP + self.name_width() + self.last_width() > room {
             return;
         }
         let x = x + self.name_width() + GAP;
         scene.text(Text::new(&self.last).size(NAME).centred(x, y));
-        if let Some(best) = &self.best {
+        if let Some(best) = self.best.as_ref().filter(|_| self.row_width() <= room) {
             let x = x + self.last_width();
             scene.text(Text::new(best).size(VALUE).paint(Paint::Muted).centred(x, y));
         }

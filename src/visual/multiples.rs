@@ -221,17 +221,19 @@ impl Panel<'_> {
     }
 
     fn draw_broken(&self, scene: &mut Scene, line: &[(f64, f64)], colour: usize) {
+        // Half the size of the cross, which has to lie in the panel.
+        const ARM: f64 = 4.0;
+        let area = self.area;
         let held = |p: &(f64, f64)| {
             let (x, y) = self.place(*p);
-            (x.clamp(self.area.x, self.area.right()), y.clamp(self.area.y, self.area.bottom()))
+            (x.clamp(area.x + ARM, area.right() - ARM), y.clamp(area.y + ARM, area.bottom() - ARM))
         };
         let places: Vec<(f64, f64)> = line.iter().filter(|p| self.shows(**p)).map(held).collect();
         let Some((x, y)) = places.last().copied() else { return };
-        let thin = Stroke::new(Paint::Series(colour), 1.1);
-        scene.polyline(thinned(&places), thin.dash(&[3.0, 2.5]));
-        let arm = 4.0;
-        for (dx, dy) in [(arm, arm), (arm, -arm)] {
-            scene.line((x - dx, y - dy), (x + dx, y + dy), Stroke::new(Paint::Series(colour), 1.8));
+        let paint = Paint::Series(colour);
+        scene.polyline(thinned(&places), Stroke::new(paint, 1.1).dash(&[3.0, 2.5]));
+        for arm in [ARM, -ARM] {
+            scene.line((x - ARM, y - arm), (x + ARM, y + arm), Stroke::new(paint, 1.8));
         }
     }
 

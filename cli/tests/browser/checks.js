@@ -50,6 +50,10 @@ while (texts.nextNode()) {
   if (ratio < 4.5) wrong.push(`contrast ${ratio.toFixed(2)}: ${name(e)}`);
   const size = isDrawn ? e.getBoundingClientRect().height : parseFloat(style.fontSize);
   if (size < 8) wrong.push(`text ${size.toFixed(1)} pixels high: ${name(e)}`);
+  // A chart is made smaller or larger as a whole, its text with it.
+  const chart = isDrawn && e.closest(".charts svg, .narrow svg");
+  const set = chart && parseFloat(style.fontSize) * chart.getBoundingClientRect().width / chart.viewBox.baseVal.width;
+  if (chart && set < 12) wrong.push(`text of ${set.toFixed(1)} pixels in a chart: ${name(e)}`);
 }
 
 // Whoever uses keys sees where they are, whoever listens hears what it is.
