@@ -540,13 +540,16 @@ fn load_part<T: Vector, const LANES: usize, const P: usize, const V: usize>(
     rows: &[Row; P],
 ) -> Sums<T, P, V> {
     let from = from.wrapping_add(shift);
-    std::array::from_fn(|p| {
-        std::array::from_fn(|v| {
+    let mut sums = [[T::splat(0.0); V]; P];
+    // Loops, and no closures: the compiler left those outside of the instance.
+    for (row, sums) in rows.iter().zip(&mut sums) {
+        for (v, sum) in sums.iter_mut().enumerate() {
             let live = width.saturating_sub(v * LANES).min(LANES);
             // SAFETY: `Job::check` bounded where all rows write, which is `width` numbers each, in both slices.
-            unsafe { T::read_first(from.wrapping_add(rows[p].out as usize + v * LANES), live) }
-        })
-    })
+            *sum = unsafe { T::read_first(from.wrapping_add(row.out as usize + v * LANES), live) };
+        }
+    }
+    sums
 }
 
 // As `store`, where only `width` columns exist.
