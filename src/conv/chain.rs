@@ -33,9 +33,9 @@ use super::{Axis, Finish, Geometry, Machine, Pass};
 use crate::parallel::{Cell, Team};
 use crate::simd::Isa;
 
-// Numbers of a strip, which stays in the first-level cache; and of the sums before the projection, in the second one.
-const RING: usize = 6 << 10;
-const SUMS: usize = 32 << 10;
+// Numbers of a strip at most, and of the sums before the projection: beside each other in the second-level cache.
+const STRIP: usize = 56 << 10;
+const SUMS: usize = 64 << 10;
 // Pieces that a pass should have, so that threads finish together; fewer if rows would be expanded twice too often.
 const PIECES: [usize; 2] = [8, 4];
 // Of the rows that a piece expands, the share that its neighbour expands, too: at most one in so many.
@@ -109,8 +109,6 @@ pub struct Chain {
     project: Option<Panels>,
     /// Panels between that are projected together.
     group: usize,
-    /// Rows of the output that are made at a time, of a panel.
-    run: usize,
     pieces: Vec<Piece>,
     /// Where the pieces end in the output, in pixels; and the channels of the panels between.
     cuts: [Vec<usize>; 2],
@@ -167,7 +165,6 @@ impl Chain {
             lines,
             windows: strip::function(lines, true, isa),
             group: (SUMS / (rows * lines[1].output * step)).clamp(1, expand.columns.len()),
-            run: run(lines, step).min(rows),
             terms: [Terms::default(), Terms::default()],
             expanded: Vec::new(),
             projected: Vec::new(),
@@ -187,7 +184,7 @@ impl Chain {
         let (step, isa) = (self.step(), self.isa);
         let strip = |p: usize| (p / h.source * self.width() + p % h.source) * step;
         let row = |p: usize| Ok(Row { a: place(p * self.expand.source)?, out: place(strip(p))? });
-        let all: Vec<Row> = (0..v.reach(self.run).min(v.source) * h.source).map(row).collect::<Result<_, String>>()?;
+        let all: Vec<Row> = (0..v.reach(rows).min(v.source) * h.source).map(row).collect::<Result<_, String>>()?;
         let both = |rows: &[Row]| [Kind::Single, Kind::Double].map(|kind| Cover::new(kind, rows, isa));
         let expanded = (0..=all.len() / h.source).map(|real| both(&all[..real * h.source])).collect();
         let output = self.project.as_ref().map_or(0, |project| project.output);
@@ -215,15 +212,10 @@ impl Chain {
         width(self.lines[1])
     }
 
-    // Rows of a strip, which it holds in a ring.
-    fn ring(&self) -> usize {
-        self.lines[0].reach(self.run)
-    }
-
     // Numbers of a strip, and of the sums before the projection.
     fn own(&self) -> [usize; 2] {
         let rows = self.projected.len() - 1;
-        let strip = self.ring() * self.width() * self.step();
+        let strip = self.lines[0].reach(rows) * self.width() * self.step();
         let sums = if self.project.is_some() { rows * self.lines[1].output * self.group * self.step() } else { 0 };
         [strip, sums]
     }
@@ -276,7 +268,7 @@ impl Chain {
         let [pixels, channels] = &self.cuts;
         let (Some(panels), Some(mut project)) = (&self.project, project) else {
             team.grid_with((out, self.expand.output), [pixels, channels], (scratch, own), |[i, j], y, strip| {
-                self.pad(strip);
+                self.pad(self.pieces[i], strip);
                 self.between(self.pieces[i], &self.expand.columns[j], (x, links), strip, (y, 0));
             });
             return;
@@ -299,7 +291,7 @@ impl Chain {
         y: &mut Cell<'_, f32>,
     ) {
         let (strip, sums) = own.split_at_mut(self.own()[0]);
-        self.pad(strip);
+        self.pad(piece, strip);
         let columns = &self.expand.columns;
         for (g, group) in columns.chunks(self.group).enumerate() {
             for (j, column) in group.iter().enumerate() {
@@ -312,13 +304,18 @@ impl Chain {
         }
     }
 
-    // Zeros in the columns of a strip that are padding.
-    fn pad(&self, strip: &mut [f32]) {
+    // Zeros where the strip of a piece is padding.
+    fn pad(&self, piece: Piece, strip: &mut [f32]) {
         let (h, step) = (self.lines[1], self.step());
         let before = h.before.max(0).cast_unsigned() * step;
-        for row in strip.chunks_exact_mut(self.width() * step) {
-            row[..before].fill(0.0);
-            row[before + h.source * step..].fill(0.0);
+        let rows = strip.chunks_exact_mut(self.width() * step).take(self.lines[0].reach(piece.rows));
+        for (i, row) in rows.enumerate() {
+            if (piece.above..piece.above + piece.real).contains(&i) {
+                row[..before].fill(0.0);
+                row[before + h.source * step..].fill(0.0);
+            } else {
+                row.fill(0.0);
+            }
         }
     }
 
@@ -327,47 +324,17 @@ impl Chain {
         &self,
         piece: Piece,
         column: &Column,
-        between: (&[f32], [Link<'_>; 2]),
+        (x, [expand, depthwise]): (&[f32], [Link<'_>; 2]),
         strip: &mut [f32],
-        (mut y, shift): (Cell<'_, f32>, usize),
-    ) {
-        let (v, ring, mut made) = (self.lines[0], self.ring(), 0);
-        for first in (0..piece.rows).step_by(self.run) {
-            let rows = self.run.min(piece.rows - first);
-            let end = first * v.stride + v.reach(rows);
-            while made < end {
-                // Rows of one kind, which the ring holds side by side.
-                let kinds = [piece.above, piece.above + piece.real, end];
-                let next = kinds.into_iter().find(|kind| *kind > made).unwrap_or(end);
-                let rows = (next.min(end) - made).min(ring - made % ring);
-                self.expand(piece, column, (made, rows), between, strip);
-                made += rows;
-            }
-            let at = (first * self.lines[1].output * y.step(), first * v.stride % ring);
-            self.windows(rows, column, between.1[1], (strip, at.1), (y.again(), shift + at.0));
-        }
-    }
-
-    // Some rows of a strip: all of them exist, or none.
-    fn expand(
-        &self,
-        piece: Piece,
-        column: &Column,
-        (at, count): (usize, usize),
-        (x, [expand, _]): (&[f32], [Link<'_>; 2]),
-        strip: &mut [f32],
+        to: (Cell<'_, f32>, usize),
     ) {
         let ([v, h], step) = (self.lines, self.step());
-        let (line, slot) = (self.width() * step, at % self.ring());
-        let before = h.before.max(0).cast_unsigned();
-        let Some(row) = at.checked_sub(piece.above).filter(|row| *row < piece.real) else {
-            return strip[slot * line..][..count * line].fill(0.0);
-        };
         let panel = column.to / step * self.expand.len();
-        for (tile, rows) in &self.expanded[count][column.kind.vectors() - 1].parts {
+        let place = piece.above * self.width() + h.before.max(0).cast_unsigned();
+        for (tile, rows) in &self.expanded[piece.real][column.kind.vectors() - 1].parts {
             tile(&mut Job {
                 a: x,
-                a_shift: (piece.n * v.source + piece.first + row) * h.source * self.expand.source,
+                a_shift: (piece.n * v.source + piece.first) * h.source * self.expand.source,
                 rows,
                 live: rows.len(),
                 terms: &self.terms[0],
@@ -375,24 +342,26 @@ impl Chain {
                 b: &expand.w[panel..][..self.expand.len()],
                 b_step: self.expand.width,
                 out: Cell::from(&mut *strip),
-                out_shift: slot * line + before * step,
+                out_shift: place * step,
                 width: column.width,
                 accumulate: false,
                 bias: expand.finish.bias.get(column.to..).unwrap_or(&[]),
                 residual: &[],
                 fused: expand.finish.fused,
                 ahead: Ahead::default(),
+                near: true,
             });
         }
+        self.windows(piece, column, depthwise, strip, to);
     }
 
-    // Some rows of the windows, one vector after the other.
+    // The windows of a piece, one vector of channels after the other.
     fn windows(
         &self,
-        rows: usize,
+        piece: Piece,
         column: &Column,
         link: Link<'_>,
-        (strip, top): (&[f32], usize),
+        strip: &[f32],
         (mut y, shift): (Cell<'_, f32>, usize),
     ) {
         let (step, lanes) = (self.step(), self.isa.lanes());
@@ -402,13 +371,11 @@ impl Chain {
                 lines: self.lines,
                 x: &strip[part..],
                 line: self.width() * step,
-                ring: self.ring(),
-                top,
                 w: &link.w[c..],
                 every: self.expand.output,
                 turned: false,
                 live: (column.width - part).min(lanes),
-                rows,
+                rows: piece.rows,
                 y: y.again(),
                 shift: shift + part,
                 bias: link.finish.bias.get(c..).unwrap_or(&[]),
@@ -448,6 +415,7 @@ impl Chain {
                     residual: &[],
                     fused: if part.last { sum.fused } else { super::Fused::Linear },
                     ahead: Ahead::default(),
+                    near: true,
                 });
             }
         }
@@ -470,14 +438,9 @@ fn width(h: Line) -> usize {
     h.reach(h.output).max(h.before.max(0).cast_unsigned() + h.source)
 }
 
-// Rows of the output of a panel that are made at a time.
-fn run([v, h]: [Line; 2], step: usize) -> usize {
-    (1..=v.output).take_while(|rows| v.reach(*rows) * width(h) * step <= RING).last().unwrap_or(1)
-}
-
 // Rows of the output of a piece that goes through all layers.
 fn rows(n: usize, [v, h]: [Line; 2], step: usize) -> Result<usize, String> {
-    let fits = |rows: &usize| rows * h.output * step <= SUMS;
+    let fits = |rows: &usize| v.reach(*rows) * width(h) * step <= STRIP && rows * h.output * step <= SUMS;
     let most = (1..=v.output).take_while(fits).last().ok_or("a row of its source is larger than the caches")?;
     let cut = |pieces: usize| {
         let parts = v.output.div_ceil(most).max(pieces.div_ceil(n)).min(v.output);
@@ -491,6 +454,9 @@ fn rows(n: usize, [v, h]: [Line; 2], step: usize) -> Result<usize, String> {
 
 // Rows of the output of a piece whose channels are a panel's: all of them.
 fn whole([v, h]: [Line; 2], expand: &Panels, step: usize) -> Result<usize, String> {
+    if v.reach(v.output) * width(h) * step > STRIP {
+        return Err("an image is larger than the caches".into());
+    }
     if expand.columns.len() < PANELS {
         return Err(format!("{} panels of channels are too few to share", expand.columns.len()));
     }

@@ -116,6 +116,7 @@ impl Pointwise {
                 residual: out.finish.residual,
                 fused: out.finish.fused,
                 ahead: out.ahead,
+                near: false,
             });
         }
     }

@@ -91,8 +91,6 @@ impl Kernel for Copied {
                     lines: self.lines,
                     x: own,
                     line: self.width() * lanes,
-                    ring: v.reach(count),
-                    top: 0,
                     w: &w[c..],
                     every: all,
                     turned,

@@ -21,11 +21,9 @@ const TILES: [usize; 3] = [14, 7, 1];
 pub(in crate::conv) struct Strip<'a> {
     /// The axes; their padding is part of the source.
     pub lines: [Line; 2],
-    /// The source: a vector at each place, `line` numbers from row to row; a ring of so many rows, from row `top` on.
+    /// The source: a vector at each place, `line` numbers from row to row.
     pub x: &'a [f32],
     pub line: usize,
-    pub ring: usize,
-    pub top: usize,
     /// The kernel of these channels, `every` numbers from element to element; `turned` for a gradient to the input.
     pub w: &'a [f32],
     pub every: usize,
@@ -102,11 +100,11 @@ impl Strip<'_> {
         assert!(kernel == 0 || (v.kernel == kernel && h.kernel == kernel));
         assert!(stride == 0 || (h.stride == stride && h.dilation == 1));
         assert!(self.rows > 0 && h.output > 0 && (1..=lanes).contains(&self.live));
-        assert!(self.top < self.ring && v.reach(self.rows) <= self.ring);
-        assert!((self.ring - 1) * self.line + (h.reach(h.output) - 1) * step + lanes <= self.x.len());
+        let [last_row, last_column] = [v.reach(self.rows) - 1, h.reach(h.output) - 1];
+        assert!(last_row * self.line + last_column * step + lanes <= self.x.len());
         assert!((v.kernel * h.kernel - 1) * self.every + self.live <= self.w.len());
         let end = (self.rows * h.output - 1) * self.y.step() + self.live;
-        assert!(self.shift + end <= self.y.len() && self.shift % self.y.step() + self.live <= self.y.width());
+        assert!(self.shift + end <= self.y.len() && self.shift + self.live <= self.y.width());
         assert!(self.bias.is_empty() || self.bias.len() >= self.live);
         assert!(self.residual.is_empty() || self.residual.len() >= end);
     }
@@ -153,11 +151,9 @@ fn tile<T: Vector, const LANES: usize, const APART: usize, const K: usize, const
     // A size that the compiler knows, where there is one: the loops over the kernel are then unrolled.
     let [kernel_h, kernel_w] = if K > 0 { [K, K] } else { [v.kernel, h.kernel] };
     let mut sums = [T::splat(0.0); P];
-    let start = s.x.as_ptr().wrapping_add(first * stride * step);
+    let start = s.x.as_ptr().wrapping_add(r * v.stride * line + first * stride * step);
     for kh in 0..kernel_h {
-        let row = s.top + r * v.stride + kh * v.dilation;
-        let row = if row >= s.ring { row - s.ring } else { row };
-        let start = start.wrapping_add(row * line);
+        let start = start.wrapping_add(kh * v.dilation * line);
         for kw in 0..kernel_w {
             let tap = kh * kernel_w + kw;
             let tap = if s.turned { kernel_h * kernel_w - 1 - tap } else { tap };
