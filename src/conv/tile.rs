@@ -524,10 +524,15 @@ fn load<T: Vector, const LANES: usize, const P: usize, const V: usize>(
     rows: &[Row; P],
 ) -> Sums<T, P, V> {
     let from = from.wrapping_add(shift);
-    std::array::from_fn(|p| {
-        // SAFETY: `Job::check` bounded where all rows write, which is `V * LANES` numbers each, in both slices.
-        std::array::from_fn(|v| unsafe { T::read(from.add(rows[p].out as usize + v * LANES)) })
-    })
+    let mut sums = [[T::splat(0.0); V]; P];
+    // Loops, and no closures: the compiler leaves those outside of the instance.
+    for (row, sums) in rows.iter().zip(&mut sums) {
+        for (v, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: `Job::check` bounded where all rows write, which is `V * LANES` numbers each, in both slices.
+            *sum = unsafe { T::read(from.wrapping_add(row.out as usize + v * LANES)) };
+        }
+    }
+    sums
 }
 
 #[inline(always)]
