@@ -1,4 +1,4 @@
-//! Which layers run strip by strip at inference, as one act: a depthwise convolution with the 1x1 convolutions around it.
+//! Which layers run strip by strip at inference, as one act: a depthwise convolution with the layers around it.
 //!
 //! Each of them must be the only one to read what the one before it writes. All three together are asked for first, then
 //! the first two.
@@ -53,7 +53,8 @@ impl Lowered {
         if !act.conv().is_some_and(is_depthwise) || act.passing.residual || !act.links.is_empty() {
             return Vec::new();
         }
-        let before = self.acts[..at].iter().find(|a| a.y == act.x[0] && is_1x1(a) && !a.passing.residual);
+        let is_first = |a: &&Act| a.y == act.x[0] && a.links.is_empty() && a.conv().is_some() && !a.passing.residual;
+        let before = self.acts[..at].iter().find(is_first);
         let Some(before) = before.filter(|a| self.is_read_once(a.y)) else { return Vec::new() };
         let after = self.acts[at + 1..].iter().find(|a| a.x[0] == act.y && is_1x1(a) && self.is_read_once(act.y));
         let join = |links: &[&Act], last: &Act| {
