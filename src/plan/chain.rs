@@ -5,7 +5,6 @@
 
 use super::PlanConfig;
 use super::lower::{Act, Lowered};
-use crate::conv::Machine;
 use crate::graph::Graph;
 use crate::ops::chain::{Member, Members};
 use crate::ops::{Compiled, Conv2D, Mode, Op};
@@ -25,8 +24,8 @@ impl Act {
     pub fn compile_chain(&self, config: &PlanConfig) -> Result<Compiled, String> {
         let members = self.links.iter().chain([self]).map(|act| act.member().ok_or("a layer is no convolution"));
         let members = members.collect::<Result<Vec<_>, _>>()?;
-        let machine = Machine { isa: config.isa, threads: config.threads };
-        Members { all: &members, residual: self.passing.residual, batch: config.batch, machine }.compile()
+        let (residual, &PlanConfig { batch, isa, threads, .. }) = (self.passing.residual, config);
+        Members { all: &members, residual, batch, isa, threads }.compile()
     }
 }
 

@@ -36,7 +36,8 @@ pub(super) fn rows(n: usize, [v, h]: [Line; 2], step: usize) -> Result<usize, St
     let most = (1..=v.output).take_while(fits).last().ok_or("a row of its source is larger than the caches")?;
     let cut = |pieces: usize| {
         let parts = v.output.div_ceil(most).max(pieces.div_ceil(n)).min(v.output);
-        let parts = if n * parts <= EVEN && n % 2 == 1 { parts.next_multiple_of(2).min(v.output) } else { parts };
+        let parts =
+            if parts > 1 && n * parts <= EVEN && n % 2 == 1 { parts.next_multiple_of(2).min(v.output) } else { parts };
         v.output.div_ceil(parts)
     };
     // Rows that two pieces expand: none if a piece is a whole image.
