@@ -40,33 +40,32 @@ pub fn run(args: &AttributeArgs) -> Result<()> {
     let name = subject.label(found.class);
     let picture = attribution_sheet(&found, image, &name, trust.as_ref())?;
     if !args.look.json {
-        say!(
-            "{}: {name}, probability {:.2} %, score {:.3}",
-            found.method.title(),
-            100.0 * found.probability,
-            found.score
-        );
-        if let Some((layer, map)) = &found.layer {
-            say!("  layer {layer}, {} x {}", map.dims()[0], map.dims()[1]);
-        }
-        if let Some([sum, rise]) = found.completeness {
-            let gap = (sum - rise).abs() / rise.abs().max(f64::MIN_POSITIVE);
-            say!(
-                "  the map sums to {sum:.3}, the score rises by {rise:.3} from the baseline to the image: {} off, {} gradients",
-                percent(gap),
-                found.gradients
-            );
-            if gap > f64::from(TOLERANCE) {
-                say!("  warning: these should be equal; more --samples bring them together");
-            }
-        }
-        trust.iter().flat_map(Trust::sentences).for_each(|line| say!("  {line}"));
+        tell(&found, &name, trust.as_ref());
     }
     let path = look::save(&picture, &args.look, "attribution")?;
     if args.look.json {
         out::json(as_json(&found, &name, trust.as_ref(), &path.to_string_lossy()));
     }
     Ok(())
+}
+
+fn tell(found: &Attribution, name: &str, trust: Option<&Trust>) {
+    say!("{}: {name}, probability {:.2} %, score {:.3}", found.method.title(), 100.0 * found.probability, found.score);
+    if let Some((layer, map)) = &found.layer {
+        say!("  layer {layer}, {} x {}", map.dims()[0], map.dims()[1]);
+    }
+    if let Some([sum, rise]) = found.completeness {
+        let gap = (sum - rise).abs() / rise.abs().max(f64::MIN_POSITIVE);
+        say!(
+            "  the map sums to {sum:.3}, the score rises by {rise:.3} from the baseline to the image: {} off, {} gradients",
+            percent(gap),
+            found.gradients
+        );
+        if gap > f64::from(TOLERANCE) {
+            say!("  warning: these should be equal; more --samples bring them together");
+        }
+    }
+    trust.into_iter().flat_map(Trust::sentences).for_each(|line| say!("  {line}"));
 }
 
 // A large part of a rise that is nearly 0 says nothing.

@@ -1,8 +1,8 @@
 //! `striate check MODEL`: the certificate of correctness.
 
 use serde_json::json;
-use striate::inspect::{CheckConfig, certificate};
-use striate::{Error, ErrorKind, Graph, Node, Result};
+use striate::inspect::{Certificate, CheckConfig, Line, certificate};
+use striate::{Error, ErrorKind, Graph, Model, Node, Result};
 
 use crate::args::CheckArgs;
 use crate::out::say;
@@ -15,30 +15,11 @@ pub fn run(args: &CheckArgs) -> Result<()> {
     let model = input::any_model(&args.model, args.seed, &args.network, &args.size.options())?;
     let config = CheckConfig { samples: args.samples, seed: args.seed, machine: args.machine.machine()? };
     if !args.json {
-        say!(
-            "{}: each operation on this network's weights, in f32 on {}, against its plain formula in f64;",
-            model.graph().name(),
-            config.machine.isa
-        );
-        say!("gradients against finite differences of that formula. Errors are relative to the largest true value.\n");
-        let cost = cost(model.graph(), args.samples);
-        if cost > LONG {
-            say!("That is {:.0} billion steps of plain loops, which take long on one core.", cost / 1e9);
-            say!("Quicker: --samples 2, or for a network of `striate models` --input-size, such as 64x64x3.\n");
-        }
-        say!("{:<28} {:>10} {:>10} {:>10}   verdict", "layer", "output", "dx", "dw");
+        introduce(&model, &config);
     }
     let certificate = certificate(&model, &config, &mut |line| {
         if !args.json {
-            let show = |v: Option<f64>| v.map_or("-".to_string(), |v| format!("{v:.1e}"));
-            say!(
-                "{:<28} {:>10} {:>10} {:>10}   {}",
-                line.layer,
-                show(Some(line.y)),
-                show(line.dx),
-                show(line.dw),
-                if line.passed { "ok" } else { "WRONG" }
-            );
+            row(line);
         }
     })?;
     let worst = certificate.worst();
@@ -54,18 +35,38 @@ pub fn run(args: &CheckArgs) -> Result<()> {
             if certificate.passed() { "all operations are right" } else { "an operation is wrong" }
         );
     }
-    if certificate.passed() {
-        return Ok(());
+    if certificate.passed() { Ok(()) } else { Err(wrong(&model, &certificate)) }
+}
+
+fn introduce(model: &Model, config: &CheckConfig) {
+    let (name, isa) = (model.graph().name(), config.machine.isa);
+    say!("{name}: each operation on this network's weights, in f32 on {isa}, against its plain formula in f64;");
+    say!("gradients against finite differences of that formula. Errors are relative to the largest true value.\n");
+    let cost = cost(model.graph(), config.samples);
+    if cost > LONG {
+        say!("That is {:.0} billion steps of plain loops, which take long on one core.", cost / 1e9);
+        say!("Quicker: --samples 2, or for a network of `striate models` --input-size, such as 64x64x3.\n");
     }
+    say!("{:<28} {:>10} {:>10} {:>10}   verdict", "layer", "output", "dx", "dw");
+}
+
+fn row(line: &Line) {
+    let show = |v: Option<f64>| v.map_or("-".to_string(), |v| format!("{v:.1e}"));
+    let [y, dx, dw] = [Some(line.y), line.dx, line.dw].map(show);
+    say!("{:<28} {y:>10} {dx:>10} {dw:>10}   {}", line.layer, if line.passed { "ok" } else { "WRONG" });
+}
+
+// Weights that are no numbers are not the fault of an operation.
+fn wrong(model: &Model, certificate: &Certificate) -> Error {
     let bad: Vec<&str> = certificate.lines.iter().filter(|l| !l.passed).map(|l| l.layer.as_str()).collect();
     let error = Error::new(ErrorKind::Numeric, format!("the check failed at: {}", bad.join(", ")));
-    Err(match model.params().iter().find(|p| p.data.iter().any(|v| !v.is_finite())) {
+    match model.params().iter().find(|p| p.data.iter().any(|v| !v.is_finite())) {
         Some(param) => error.with_help(format!(
             "the operations are not to blame: {} holds numbers that went bad; train again, at a lower learning rate",
             param.name
         )),
         None => error.with_help("this is a defect of the program, or of a custom op: please report it"),
-    })
+    }
 }
 
 // Multiply-adds of the plain formulas: each layer runs once, and twice for each number that is tried.

@@ -1,24 +1,20 @@
 //! `striate invert MODEL IMAGE`: how much of the image can be restored from each layer.
 
-use serde_json::json;
-use striate::Result;
+use std::path::Path;
+
+use serde_json::{Value, json};
 use striate::inspect::{Inversion, InvertConfig, invert_animation, invert_sheet, invert_watched, stages};
+use striate::{Graph, Result};
 
 use crate::args::InvertArgs;
-use crate::look::{self, Moves, Steps, Subject};
+use crate::look::{self, Moves, Row, Subject};
 use crate::out;
 use crate::out::say;
 
 pub fn run(args: &InvertArgs) -> Result<()> {
     let subject = Subject::open(&args.of, &args.look, Moves::Yes)?;
     let graph = subject.model.graph();
-    let mut layers = args.layer.clone();
-    if layers.is_empty() {
-        layers = stages(graph)?;
-        layers.push(graph.node(graph.output()?).name.clone());
-    }
-    // A mistyped name is told before minutes are spent on the others.
-    layers.iter().try_for_each(|layer| graph.value(layer).map(|_| ()))?;
+    let layers = layers(args, graph)?;
     let config = InvertConfig {
         levels: look::levels(subject.preprocess.as_ref(), graph.input_shape()?.channels()),
         steps: args.steps,
@@ -26,57 +22,60 @@ pub fn run(args: &InvertArgs) -> Result<()> {
         seed: args.seed,
         machine: args.look.feed.machine.machine()?,
     };
-    let mut all: Vec<Inversion> = Vec::new();
-    let mut finished = 0;
-    let mut failed = None;
+    let mut row = Row::new("layers", layers.len());
     for layer in &layers {
-        let mut steps = Steps::new(config.steps, &args.look);
-        let found = invert_watched(&subject.model, &subject.x, layer, &config, &mut |done| steps.watch(done));
-        let ended = steps.end();
-        let found = match found {
-            Ok(found) => found,
-            // What the layers before gave is not thrown away.
-            Err(e) if !all.is_empty() => {
-                failed = Some(e);
-                break;
-            }
-            Err(e) => return Err(e),
-        };
-        finished += usize::from(ended);
-        if !args.look.json {
-            say!(
-                "layer {layer}: {} values, restored to {:.1} % off (grey: {:.1} %); correlation with the image {:.3}",
-                found.values,
-                100.0 * found.error,
-                100.0 * found.start,
-                found.correlation
-            );
+        let found = row.next(&args.look, config.steps, &mut |watch| {
+            invert_watched(&subject.model, &subject.x, layer, &config, watch)
+        })?;
+        match found {
+            Some(found) if !args.look.json => tell(found),
+            _ => {}
         }
-        all.push(found);
-        if !ended {
+        if row.is_over() {
             break;
         }
     }
-    let (name, photo) = (graph.name(), &subject.image);
+    let (name, photo, all) = (graph.name(), &subject.image, row.all());
     let path = look::save_moving(
-        || invert_sheet(name, photo, &all),
-        || invert_animation(name, photo, &all),
+        || invert_sheet(name, photo, all),
+        || invert_animation(name, photo, all),
         &args.look,
         "invert",
     )?;
     if args.look.json {
-        let one = all.iter().map(|i| {
-            let steps: Vec<_> = i.moments.iter().map(|m| json!({ "step": m.step, "error": m.value })).collect();
-            json!({ "layer": i.layer, "values": i.values, "error": i.error, "start": i.start, "correlation": i.correlation,
-                    "steps": steps, "shape": i.image.dims(), "pixels": i.image.pixels() })
-        });
-        out::json(json!({ "layers": one.collect::<Vec<_>>(), "picture": path }));
+        out::json(as_json(all, &path));
     }
-    if let Some(error) = failed {
-        return Err(look::broken_off(&error, &path));
+    row.end(&path)
+}
+
+// The layers that were named, else those worth a look and the output.
+fn layers(args: &InvertArgs, graph: &Graph) -> Result<Vec<String>> {
+    let mut layers = args.layer.clone();
+    if layers.is_empty() {
+        layers = stages(graph)?;
+        layers.push(graph.node(graph.output()?).name.clone());
     }
-    if finished < layers.len() {
-        return Err(look::stopped(finished, layers.len(), "layers", &path));
-    }
-    Ok(())
+    // A mistyped name is told before minutes are spent on the others.
+    layers.iter().try_for_each(|layer| graph.value(layer).map(|_| ()))?;
+    Ok(layers)
+}
+
+fn tell(found: &Inversion) {
+    say!(
+        "layer {}: {} values, restored to {:.1} % off (grey: {:.1} %); correlation with the image {:.3}",
+        found.layer,
+        found.values,
+        100.0 * found.error,
+        100.0 * found.start,
+        found.correlation
+    );
+}
+
+fn as_json(all: &[Inversion], path: &Path) -> Value {
+    let one = all.iter().map(|i| {
+        let steps: Vec<_> = i.moments.iter().map(|m| json!({ "step": m.step, "error": m.value })).collect();
+        json!({ "layer": i.layer, "values": i.values, "error": i.error, "start": i.start, "correlation": i.correlation,
+                "steps": steps, "shape": i.image.dims(), "pixels": i.image.pixels() })
+    });
+    json!({ "layers": one.collect::<Vec<_>>(), "picture": path })
 }

@@ -142,8 +142,8 @@ pub fn save_moving(
     Ok(path.clone())
 }
 
-/// The steps of something long: a bar on a terminal, and the end where Ctrl-C was pressed.
-pub struct Steps {
+// The steps of something long: a bar on a terminal, and the end where Ctrl-C was pressed.
+struct Steps {
     bar: Bar,
     start: Instant,
     of: usize,
@@ -151,35 +151,87 @@ pub struct Steps {
 }
 
 impl Steps {
-    pub fn new(of: usize, args: &LookArgs) -> Self {
+    fn new(of: usize, args: &LookArgs) -> Self {
         Self { bar: Bar::new(args.json), start: Instant::now(), of, done: 0 }
     }
 
-    /// Hears how many steps are done.
-    pub fn watch(&mut self, done: usize) -> ControlFlow<()> {
+    // Hears how many steps are done.
+    fn watch(&mut self, done: usize) -> ControlFlow<()> {
         self.done = done;
         self.bar.show(done as u64, self.of as u64, self.start.elapsed().as_secs_f64(), "");
         if stop::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// Ends the line of the bar; whether all steps were done.
-    pub fn end(mut self) -> bool {
+    // Ends the line of the bar; whether all steps were done.
+    fn end(mut self) -> bool {
         self.bar.abandon();
         self.done >= self.of
     }
 }
 
-/// An error after some of the work is done, whose picture shows what there is.
-pub fn broken_off(error: &Error, path: &Path) -> Error {
-    let shows = format!("{} shows what was done before", path.display());
-    let help = error.help().map_or(shows.clone(), |help| format!("{help}; {shows}"));
-    Error::new(error.kind(), error.message()).with_help(help)
+/// Things that take long, one after the other. What is done is kept and drawn where Ctrl-C or an error ends the row.
+pub struct Row<T> {
+    what: &'static str,
+    of: usize,
+    all: Vec<T>,
+    finished: usize,
+    failed: Option<Error>,
 }
 
-/// The error of a command that was stopped, whose picture shows how far it came.
-pub fn stopped(finished: usize, of: usize, what: &str, path: &Path) -> Error {
-    Error::new(ErrorKind::Stopped, format!("stopped after {finished} of {of} {what}"))
-        .with_help(format!("{} shows how far it came", path.display()))
+/// What is called after each step.
+pub type Watch<'a> = &'a mut dyn FnMut(usize) -> ControlFlow<()>;
+
+impl<T> Row<T> {
+    /// A row of so many things of a kind.
+    pub fn new(what: &'static str, of: usize) -> Self {
+        Self { what, of, all: Vec::new(), finished: 0, failed: None }
+    }
+
+    /// Makes the next thing, in so many steps. None where that failed and there are things before it.
+    pub fn next(
+        &mut self,
+        args: &LookArgs,
+        steps: usize,
+        make: &mut dyn FnMut(Watch<'_>) -> Result<T>,
+    ) -> Result<Option<&T>> {
+        let mut steps = Steps::new(steps, args);
+        let found = make(&mut |done| steps.watch(done));
+        let ended = steps.end();
+        match found {
+            Ok(found) => self.all.push(found),
+            Err(e) if self.all.is_empty() => return Err(e),
+            Err(e) => {
+                self.failed = Some(e);
+                return Ok(None);
+            }
+        }
+        self.finished += usize::from(ended);
+        Ok(self.all.last())
+    }
+
+    /// Whether something ended the row.
+    pub fn is_over(&self) -> bool {
+        self.failed.is_some() || self.finished < self.all.len()
+    }
+
+    /// What there is.
+    pub fn all(&self) -> &[T] {
+        &self.all
+    }
+
+    /// The error that ended the row; the picture shows how far it came.
+    pub fn end(&self, path: &Path) -> Result<()> {
+        let shows = format!("{} shows how far it came", path.display());
+        if let Some(error) = &self.failed {
+            let help = error.help().map_or(shows.clone(), |help| format!("{help}; {shows}"));
+            return Err(Error::new(error.kind(), error.message()).with_help(help));
+        }
+        if self.finished == self.of {
+            return Ok(());
+        }
+        let Self { finished, of, what, .. } = self;
+        Err(Error::new(ErrorKind::Stopped, format!("stopped after {finished} of {of} {what}")).with_help(shows))
+    }
 }
 
 /// The numbers of black and white for each channel; none where the model does not say.

@@ -189,7 +189,7 @@ fn weights_that_went_bad_lose_nothing_and_are_named() {
     let (code, message) =
         folder.fails(&["invert", "bad.striate", "3.png", "--layer", "conv2d", "conv2d_1", "--steps", "4"]);
     assert!(code == 1 && message.contains("no number"), "{message}");
-    assert!(message.contains("invert.png shows what was done before"), "{message}");
+    assert!(message.contains("invert.png shows how far it came"), "{message}");
     is_picture(&folder, "invert.png");
     let (code, message) = folder.fails(&["filters", "bad.striate", "--layer", "conv2d_1"]);
     assert!(code == 1 && message.contains("a weight of layer 'conv2d_1' is NaN"), "{message}");

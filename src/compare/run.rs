@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
 use crate::session::{Machine, Session};
 use crate::train::{
-    Callback, Checkpoints, EvaluateConfig, Evaluation, Event, Fit, FitConfig, Loss, evaluate, fingerprint,
+    Callback, Checkpoints, EvaluateConfig, Evaluation, Event, Fit, FitConfig, History, Loss, evaluate, fingerprint,
     read_checkpoint,
 };
 
@@ -199,21 +199,23 @@ impl Contest {
         }
         let result = fit.run(&mut model);
         let step_loss = heard.step_loss;
-        let diverged = |why: String| {
-            let updates = step_loss.len() as u64;
-            let step_loss = if run.stage == Stage::Search { Vec::new() } else { step_loss.clone() };
-            finished(on, Outcome::Diverged { updates, why, step_loss })
+        let outcome = match result {
+            Err(e) if e.kind() == ErrorKind::Numeric => diverged(run.stage, step_loss, e.message()),
+            result => self.judged(run, on, &model, result?)?,
         };
-        let history = match result {
-            Err(e) if e.kind() == ErrorKind::Numeric => return diverged(e.message().to_string()),
-            result => result?,
-        };
+        finished(on, outcome)
+    }
+
+    // A network that was trained to the end, measured.
+    fn judged(&self, run: &Run, on: &Course<'_>, model: &Model, history: History) -> Result<Outcome> {
         if history.stopped {
             return Err(Error::new(ErrorKind::Stopped, format!("stopped after {} updates", history.step_loss.len())));
         }
-        let mut measured = measure(&model, on.measured(run.stage), &config.loss, on)?;
+        let loss = &self.entrants[run.entrant].recipe.train.loss;
+        let mut measured = measure(model, on.measured(run.stage), loss, on)?;
         if !measured.loss.is_finite() {
-            return diverged(format!("the loss after the last update is {}", measured.loss));
+            let why = format!("the loss after the last update is {}", measured.loss);
+            return Ok(diverged(run.stage, history.step_loss, &why));
         }
         if run.stage == Stage::Search {
             measured.right = Hits::default();
@@ -223,13 +225,19 @@ impl Contest {
             running_accuracy: history.last().map_or(f64::NAN, |e| e.accuracy),
             train_accuracy: match run.stage {
                 Stage::Search => None,
-                Stage::Final => Some(measure(&model, &on.trained_on(), &config.loss, on)?.accuracy),
+                Stage::Final => Some(measure(model, &on.trained_on(), loss, on)?.accuracy),
             },
             digest: history.last().map_or(String::new(), |e| e.digest.clone()),
             step_loss: if run.stage == Stage::Search { Vec::new() } else { history.step_loss },
         });
-        finished(on, Outcome::Finished(measured))
+        Ok(Outcome::Finished(measured))
     }
+}
+
+fn diverged(stage: Stage, step_loss: Vec<f32>, why: &str) -> Outcome {
+    let updates = step_loss.len() as u64;
+    let step_loss = if stage == Stage::Search { Vec::new() } else { step_loss };
+    Outcome::Diverged { updates, why: why.into(), step_loss }
 }
 
 fn finished(on: &Course<'_>, outcome: Outcome) -> Result<Outcome> {

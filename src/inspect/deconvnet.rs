@@ -36,6 +36,17 @@ pub struct Reconstruction {
 ///
 /// A network with batch normalisation or average pools goes beyond the paper: their derivatives are used.
 ///
+/// ```
+/// use striate::inspect::{DeconvnetAsk, deconvnet};
+/// let model = striate::Model::new(striate::zoo::recipe("keras-mnist")?.graph, 0)?;
+/// let ramp: Vec<f32> = (0..784).map(|i| i as f32 / 783.0).collect();
+/// let ask = DeconvnetAsk { layer: "conv2d_1", channels: &[], count: 2, machine: Default::default() };
+/// let found = deconvnet(&model, &ramp, &ask)?;
+/// assert!(found.len() == 2 && found[0].value >= found[1].value);
+/// assert_eq!(found[0].pixels.dims(), [28, 28, 1]);
+/// # Ok::<(), striate::Error>(())
+/// ```
+///
 /// # Errors
 /// The network takes no images, the layer does not exist or has no rows and columns, a channel does not exist, or none
 /// of the layer's values is above 0.

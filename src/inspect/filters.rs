@@ -32,6 +32,13 @@ pub fn kernel_layers(model: &Model) -> Vec<String> {
 
 /// The kernels of a layer; of the first that looks at more than one pixel if none is named (V9).
 ///
+/// ```
+/// let model = striate::Model::new(striate::zoo::recipe("keras-mnist")?.graph, 0)?;
+/// let kernels = striate::inspect::kernels(&model, None)?;
+/// assert_eq!((kernels.layer.as_str(), kernels.w.dims()), ("conv2d", &[3, 3, 1, 32][..]));
+/// # Ok::<(), striate::Error>(())
+/// ```
+///
 /// # Errors
 /// There is no such layer, or it has no kernels.
 pub fn kernels(model: &Model, layer: Option<&str>) -> Result<Kernels> {

@@ -68,6 +68,16 @@ pub struct Inversion {
 
 /// Restores a sample `[h, w, c]` from the values of a layer.
 ///
+/// ```
+/// use striate::inspect::{InvertConfig, invert};
+/// let model = striate::Model::new(striate::zoo::recipe("keras-mnist")?.graph, 0)?;
+/// let ramp: Vec<f32> = (0..784).map(|i| i as f32 / 783.0).collect();
+/// let found = invert(&model, &ramp, "conv2d", &InvertConfig { steps: 20, ..InvertConfig::default() })?;
+/// assert_eq!((found.image.dims(), found.values), ([28, 28, 1], 28 * 28 * 32));
+/// assert!(found.error < found.start);
+/// # Ok::<(), striate::Error>(())
+/// ```
+///
 /// # Errors
 /// The network takes no images, there is no such layer, its values are all 0, or a setting is out of range.
 pub fn invert(model: &Model, x: &[f32], layer: &str, config: &InvertConfig) -> Result<Inversion> {

@@ -84,6 +84,14 @@ pub struct Maximum {
 
 /// Makes the image that a goal answers to most.
 ///
+/// ```
+/// use striate::inspect::{Goal, MaximiseConfig, maximise};
+/// let model = striate::Model::new(striate::zoo::recipe("keras-mnist")?.graph, 0)?;
+/// let found = maximise(&model, &Goal::Class(3), &MaximiseConfig { steps: 10, ..MaximiseConfig::default() })?;
+/// assert!(found.value > found.start && found.image.dims() == [28, 28, 1]);
+/// # Ok::<(), striate::Error>(())
+/// ```
+///
 /// # Errors
 /// The network takes no images, there is no such layer, channel or class, or a setting is out of range.
 pub fn maximise(model: &Model, goal: &Goal, config: &MaximiseConfig) -> Result<Maximum> {
