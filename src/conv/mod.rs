@@ -11,7 +11,8 @@
 //! channel meets its own filter), pointwise (1x1: a matrix product, as of a dense layer), narrow (a gradient to few input
 //! channels), packed (a gradient to many weights, from copies in the order of the tile), direct (register tiles on a padded
 //! strip), lowered (im2col and a matrix product) and the reference (plain loops), which is last and takes everything. Each
-//! may refuse a pass with a reason, which the plan's report keeps.
+//! may refuse a pass with a reason, which the plan's report keeps. At inference, layers around a depthwise one may run
+//! together, strip by strip ([`chain`]).
 //!
 //! # Algorithms
 //!
