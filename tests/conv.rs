@@ -45,6 +45,11 @@ const PROBLEMS: &str = "
     n1 h30 w31 ic16 oc20 k3                         # Winograd: blocks of rows of one image
     n40 h6 w5 ic17 oc50 k3 p3                       # Winograd: blocks of several images, tiles of padding alone
     n12 h4 w4 ic33 oc100 k3 psame                   # Winograd: panels as pieces
+    n3 h10 w13 ic38 oc40 k3 p1,0,2,1 v0.5 g2        # Winograd: groups
+    n2 h14 w15 ic64 oc96 k3 psame g2                # Winograd: groups, panels that end with them
+    n5 h13 w11 ic19 oc37 k5 p2,1,0,3 v0.5           # Winograd: 5x5
+    n1 h27 w27 ic40 oc66 k5 psame g2                # Winograd: 5x5, groups, panels as pieces
+    n12 h4 w4 ic17 oc70 k5 p4                       # Winograd: 5x5, tiles of padding alone
     n3 h9 w11 ic17 oc260 k1                         # packed: groups of pixels, rests everywhere
     n2 h11 w13 ic60 oc260 k3 s2 p1,0,2,1 v0.5       # packed: blocks of rows, all kernel elements, padding
 ";
@@ -306,7 +311,7 @@ fn refusals_and_unknown_names_are_explained() {
     assert!(why("dirct").contains("did you mean 'direct'?"));
     let choice = choose(&g, Pass::Forward, machine, None).unwrap();
     assert_eq!((choice.algorithm, choice.refusals.len()), ("direct", 5));
-    assert!(why("winograd").contains("one group"));
+    assert!(why("winograd").contains("16 channels of a group"));
 }
 
 fn geometries() -> impl Strategy<Value = Geometry> {

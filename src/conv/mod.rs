@@ -7,7 +7,7 @@
 //!         └ tile      the inner loop, in registers; the instance was chosen by `choose`
 //! ```
 //!
-//! The algorithms, the preferred first, each in a file of its own: winograd (3x3, a quarter of the products), depthwise (a
+//! The algorithms, the preferred first, each in a file of its own: winograd (3x3 and 5x5, a quarter of the products), depthwise (a
 //! channel meets its own filter), pointwise (1x1: a matrix product, as of a dense layer), narrow (a gradient to few input
 //! channels), packed (a gradient to many weights, from copies in the order of the tile), direct (register tiles on a padded
 //! strip), lowered (im2col and a matrix product) and the reference (plain loops), which is last and takes everything. Each
@@ -18,7 +18,7 @@
 //!
 //! | name | forward | gradient to the input | gradient to the weights |
 //! |---|---|---|---|
-//! | `winograd` | 3x3, stride 1, 16 channels or more | the same | the same |
+//! | `winograd` | 3x3 and 5x5, stride 1, groups of 16 channels or more | the same | 3x3, one group |
 //! | `depthwise` | groups = ic = oc | the same | the same |
 //! | `pointwise` | 1x1, stride 1, one group | the same | |
 //! | `narrow` | | up to 8 input channels | |

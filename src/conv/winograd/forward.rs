@@ -67,6 +67,8 @@ pub(super) struct Forward {
     terms: Terms,
     /// Panels whose kernels are made ready at a time.
     batch: usize,
+    /// Parts of 3x3 elements along each axis of the kernel.
+    parts: usize,
 }
 
 impl Forward {
@@ -74,21 +76,23 @@ impl Forward {
         let Machine { isa, threads } = machine;
         let tiling = Tiling::new(g, pass);
         let (source, out) = (tiling.source[2], tiling.output[2]);
-        let columns = columns(1, source, out, isa);
+        let (icg, ocg) = (source / g.groups, out / g.groups);
+        let columns = columns(g.groups, icg, ocg, isa);
         let width = columns.iter().map(|c| c.kind.vectors()).max().unwrap_or(1) * isa.lanes();
-        let depth = source.next_multiple_of(isa.lanes());
-        let most = (BLOCK / (POSITIONS * source)).min(tiling.count() / (2 * PIECES)).max(14);
+        let (parts, one) = (g.h.kernel.div_ceil(3), source.next_multiple_of(isa.lanes()));
+        let (depth, sums) = (parts * parts * one, parts * parts * icg);
+        let most = (BLOCK / (POSITIONS * parts * parts * source)).min(tiling.count() / (2 * PIECES)).max(14);
         let blocks = tiling.blocks(most);
         let all = tiling.count() * POSITIONS * (depth + out.next_multiple_of(WIDEST));
-        let kernels = POSITIONS * source * out;
+        let kernels = POSITIONS * sums * out;
         let pieces = if kernels < KERNELS { PIECES } else { 2 * PIECES };
         let spread = blocks.len() < pieces && out > WIDEST && all <= SPREAD;
         let blocks = if spread { tiling.blocks(tiling.tiles()[1]) } else { blocks };
         let unit = blocks.iter().map(|block| tiling.len(block)).max().unwrap_or(0);
         let tiles = if spread { tiling.count() } else { unit };
         let cuts = blocks.iter().map(|block| tiling.written(block).start).chain([pass.out_len(g)]).collect();
-        let terms = Terms::new((0..source as u32).collect());
-        let batch = (PACKED / (POSITIONS * source * width)).max(PANELS).min(columns.len());
+        let terms = Terms::new((0..sums).map(|term| (term / icg * one + term % icg) as u32).collect());
+        let batch = (PACKED / (POSITIONS * sums * width)).max(PANELS).min(columns.len());
         let covers = Vec::new();
         let mut this = Self {
             g: *g,
@@ -106,6 +110,7 @@ impl Forward {
             spread,
             terms,
             batch,
+            parts,
         };
         let mut counts: Vec<usize> = this.blocks.iter().map(|block| this.tiling.len(block)).collect();
         counts.sort_unstable();
@@ -126,9 +131,9 @@ impl Forward {
         Cover::new(kind, &(0..tiles).map(row).collect::<Vec<_>>(), self.isa)
     }
 
-    // Numbers of a tile's position in `v`: the channels of the source in whole vectors.
+    // Numbers of a tile's position in `v`: the channels of the source in whole vectors, for each part of the kernel.
     fn depth(&self) -> usize {
-        self.tiling.source[2].next_multiple_of(self.isa.lanes())
+        self.parts * self.parts * self.tiling.source[2].next_multiple_of(self.isa.lanes())
     }
 
     // Numbers between two positions in `v`, and of a block.
@@ -174,7 +179,8 @@ impl Forward {
 
     // The transformed kernels of some panels.
     fn pack_panels(&self, team: Team, w: &[f32], columns: &[Column], packed: &mut [f32]) {
-        let (f, Geometry { ic, oc, .. }) = (kernel(self.isa), self.g);
+        let (f, Geometry { oc, .. }) = (kernel(self.isa), self.g);
+        let in_place = self.pass == Pass::Forward && self.parts == 1;
         team.chunks(&mut packed[..columns.len() * self.panel_len()], self.panel_len(), |i, panel| {
             let column = &columns[i];
             if column.width + self.isa.lanes() <= self.width {
@@ -182,26 +188,48 @@ impl Forward {
             }
             // What lies between two positions is never read, but all of it is written.
             panel.chunks_exact_mut(self.u_step()).for_each(|position| position[self.u_step() - SKEW..].fill(0.0));
-            let mut turned = [0.0; 9 * WIDEST];
-            for c in 0..self.terms.len() {
-                let (from, from_step) = match self.pass {
-                    Pass::Forward => (&w[c * oc + column.to..], ic * oc),
-                    _ => (self.turned(w, column, c, &mut turned), WIDEST),
+            let mut part = [0.0; 9 * WIDEST];
+            for term in 0..self.terms.len() {
+                let (from, from_step) = match in_place {
+                    true => (&w[term * oc + column.to..], self.g.ic_per_group() * oc),
+                    false => (self.part(w, column, term, &mut part), WIDEST),
                 };
-                let (to, to_step) = (&mut panel[c * self.width..], self.u_step());
+                let (to, to_step) = (&mut panel[term * self.width..], self.u_step());
                 f(&mut Kernels { from, from_step, to, to_step, channels: column.width });
             }
         });
     }
 
-    // The turned 3x3 kernels between an output channel and a panel's input channels.
-    fn turned<'a>(&self, w: &[f32], column: &Column, c: usize, to: &'a mut [f32]) -> &'a [f32] {
-        let Geometry { ic, oc, .. } = self.g;
+    // A part of the kernels between a channel of the source and a panel's channels: 3x3 elements, zero beyond the kernel's
+    // end, and for the gradient to the input of the turned kernel.
+    fn part<'a>(&self, w: &[f32], column: &Column, term: usize, to: &'a mut [f32]) -> &'a [f32] {
+        let (Geometry { oc, .. }, icg, size) = (self.g, self.g.ic_per_group(), self.g.h.kernel);
+        let sources = self.tiling.source[2] / self.g.groups;
+        let (part, c) = (term / sources, term % sources);
         for (k, to) in to.chunks_exact_mut(WIDEST).enumerate() {
-            let from = &w[((8 - k) * ic + column.to) * oc + c..];
-            to[..column.width].iter_mut().zip(from.iter().step_by(oc)).for_each(|(to, w)| *to = *w);
+            let [kh, kw] = [part / self.parts * 3 + k / 3, part % self.parts * 3 + k % 3];
+            let to = &mut to[..column.width];
+            if kh >= size || kw >= size {
+                to.fill(0.0);
+            } else if self.pass == Pass::Forward {
+                to.copy_from_slice(&w[((kh * size + kw) * icg + c) * oc + column.to..][..column.width]);
+            } else {
+                let tap = (size - 1 - kh) * size + size - 1 - kw;
+                let from = w[(tap * icg + column.to % icg) * oc + column.from + c..].iter().step_by(oc);
+                to.iter_mut().zip(from).for_each(|(to, w)| *to = *w);
+            }
         }
         to
+    }
+
+    // The transformed input of a block, for each part of the kernel.
+    fn transform(&self, block: &Block, src: &[f32], v: &mut [f32], patch: &mut [f32]) {
+        for part in 0..self.parts * self.parts {
+            let at = part * self.depth() / (self.parts * self.parts);
+            let shift = [part / self.parts * 3, part % self.parts * 3];
+            let to = Positions { out: &mut *v, at, stride: self.depth(), step: self.v_step(), shift };
+            self.tiling.transform(self.isa, block, src, to, patch);
+        }
     }
 
     // The products of `tiles` tiles with a panel at some positions, of which `m` holds the first at its start.
@@ -212,7 +240,7 @@ impl Forward {
             for (tile, rows) in &covers[vectors - 1].parts {
                 tile(&mut Job {
                     a: v,
-                    a_shift: p * self.v_step(),
+                    a_shift: p * self.v_step() + column.from,
                     rows,
                     live: rows.len(),
                     terms: &self.terms,
@@ -262,8 +290,7 @@ impl Forward {
             let (block, (finish, later)) = (&self.blocks[i], finish.part(self.cuts[i], y.len()).apart());
             let (patch, own) = own.split_at_mut(self.patch_len());
             let (v, m) = own.split_at_mut(self.v_len());
-            let to = Positions { out: &mut *v, stride: self.depth(), step: self.v_step() };
-            self.tiling.transform(self.isa, block, src, to, patch);
+            self.transform(block, src, v, patch);
             for (i, (column, u)) in packed.columns.iter().zip(packed.panels.chunks(self.panel_len())).enumerate() {
                 self.multiply(column, (self.tiling.len(block), 0..POSITIONS), [v, u], m);
                 self.outputs(block, column, (m, 0), packed.finish(i, finish, self.width), y);
@@ -281,8 +308,7 @@ impl Forward {
         // The inputs are the same for all batches of panels.
         if packed.first == 0 {
             team.chunks_with((&mut *v, self.v_len()), (patches, self.own_len()), |i, v, patch| {
-                let to = Positions { out: v, stride: self.depth(), step: self.v_step() };
-                self.tiling.transform(self.isa, &self.blocks[i], src, to, patch);
+                self.transform(&self.blocks[i], src, v, patch);
             });
         }
         let v = &*v;

@@ -1,5 +1,8 @@
 //! Winograd's minimal filtering F(4x4, 3x3): a 3x3 convolution of stride 1 with a quarter of the multiplications.
 //!
+//! A 5x5 kernel is four of 3x3, zero beyond its end, over the image shifted by 0 and 3 pixels along each axis: their products
+//! are summed before the one transform back, 144 multiply-adds for 16 outputs instead of 400.
+//!
 //! ```text
 //! y = At [ sum over ic of (G w Gt) * (Bt x B) ] A      for each tile of 4x4 outputs, from 6x6 inputs
 //! ```
@@ -30,20 +33,24 @@ use super::{Geometry, Kernel, Machine, Pass};
 
 // Channels on either side below which the transforms cost what the products save.
 const CHANNELS: usize = 16;
-// Tiles below which each transformed kernel serves too few products.
-const TILES: usize = 12;
+// Tiles below which each transformed kernel serves too few products, and so for the four parts of a 5x5 kernel.
+const TILES: [usize; 2] = [12, 48];
 
 pub(super) fn accept(g: &Geometry, pass: Pass, machine: Machine) -> Result<Box<dyn Kernel>, String> {
-    let simple = |axis: &super::Axis| axis.kernel == 3 && axis.stride == 1 && axis.dilation == 1;
-    if !simple(&g.h) || !simple(&g.w) || g.groups > 1 {
-        return Err("it needs kernels of 3x3, stride 1, dilation 1 and one group".into());
+    let simple = |axis: &super::Axis| matches!(axis.kernel, 3 | 5) && axis.stride == 1 && axis.dilation == 1;
+    if !simple(&g.h) || !simple(&g.w) || g.h.kernel != g.w.kernel {
+        return Err("it needs kernels of 3x3 or 5x5, stride 1 and dilation 1".into());
     }
-    if g.ic < CHANNELS || g.oc < CHANNELS {
-        return Err(format!("it pays from {CHANNELS} channels on both sides, not {} and {}", g.ic, g.oc));
+    if pass == Pass::BackwardWeights && (g.h.kernel > 3 || g.groups > 1) {
+        return Err("its gradient to the weights is for kernels of 3x3 and one group".into());
     }
-    let tiles = tiling::Tiling::new(g, pass).count();
-    if tiles < TILES {
-        return Err(format!("it pays from {TILES} tiles of 4x4 outputs, not {tiles}"));
+    let [ic, oc] = [g.ic_per_group(), g.oc_per_group()];
+    if ic < CHANNELS || oc < CHANNELS {
+        return Err(format!("it pays from {CHANNELS} channels of a group on both sides, not {ic} and {oc}"));
+    }
+    let (tiles, least) = (tiling::Tiling::new(g, pass).count(), TILES[usize::from(g.h.kernel > 3)]);
+    if tiles < least {
+        return Err(format!("it pays from {least} tiles of 4x4 outputs, not {tiles}"));
     }
     Ok(match pass {
         Pass::BackwardWeights => Box::new(weights::Weights::new(g, machine)),

@@ -37,7 +37,7 @@ impl Tiling {
         let (x, y) = ([g.h.input, g.w.input, g.ic], [g.h.output, g.w.output, g.oc]);
         let padding = [g.h.before as isize, g.w.before as isize];
         let (source, output, before, pad_value) = match pass {
-            Pass::BackwardInput => (y, x, padding.map(|p| 2 - p), 0.0),
+            Pass::BackwardInput => (y, x, padding.map(|p| g.h.kernel as isize - 1 - p), 0.0),
             _ => (x, y, padding, g.pad_value),
         };
         Self { images: g.n, source, output, before, pad_value }
@@ -99,13 +99,13 @@ impl Tiling {
         IN * IN * self.source[2]
     }
 
-    /// Writes the transformed input of each tile of a block: tile `t` at `t stride`, positions `step` apart.
+    /// Writes the transformed input of each tile of a block: tile `t` at `at + t stride`, positions `step` apart.
     pub fn transform(&self, isa: Isa, block: &Block, src: &[f32], v: Positions<'_>, patch: &mut [f32]) {
         let [height, width, channels] = self.source;
-        let (f, Positions { out, stride, step }) = (input(isa), v);
+        let (f, Positions { out, at: from, stride, step, shift }) = (input(isa), v);
         self.each(block, |t, [image, row, column]| {
             let image = &src[image * height * width * channels..][..height * width * channels];
-            let start = [0, 1].map(|i| ([row, column][i] * OUT) as isize - self.before[i]);
+            let start = [0, 1].map(|i| ([row, column][i] * OUT + shift[i]) as isize - self.before[i]);
             let inside = |i: usize| start[i] >= 0 && start[i] + IN as isize <= self.source[i] as isize;
             let (pixels, at, row) = if inside(0) && inside(1) {
                 (image, (start[0] as usize * width + start[1] as usize) * channels, width * channels)
@@ -114,7 +114,7 @@ impl Tiling {
                 (&*patch, 0, IN * channels)
             };
             let positions = &mut *out;
-            f(&mut Spread { pixels, at, row, column: channels, positions, to: t * stride, step, channels });
+            f(&mut Spread { pixels, at, row, column: channels, positions, to: from + t * stride, step, channels });
         });
     }
 
@@ -141,10 +141,14 @@ impl Tiling {
 /// Where transformed tiles go.
 pub(super) struct Positions<'a> {
     pub out: &'a mut [f32],
+    /// Where the first tile goes.
+    pub at: usize,
     /// Between two tiles.
     pub stride: usize,
     /// Between two positions of a tile.
     pub step: usize,
+    /// Rows and columns between a tile and the pixels that are read.
+    pub shift: [usize; 2],
 }
 
 #[cfg(test)]

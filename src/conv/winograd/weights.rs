@@ -111,7 +111,13 @@ impl Weights {
     fn transform(&self, block: &Block, panels: &Range<usize>, [x, dy]: [&[f32]; 2], to: &mut [f32], patch: &mut [f32]) {
         let [v_step, z_step] = self.steps();
         let (v, z) = to.split_at_mut(POSITIONS * v_step);
-        self.tiling.transform(self.isa, block, x, Positions { out: v, stride: self.depth(), step: v_step }, patch);
+        self.tiling.transform(
+            self.isa,
+            block,
+            x,
+            Positions { out: v, at: 0, stride: self.depth(), step: v_step, shift: [0, 0] },
+            patch,
+        );
         let ([height, width, channels], f) = (self.tiling.output, gradient(self.isa));
         self.tiling.each(block, |t, [image, row, line]| {
             let (i, j) = (row * OUT, line * OUT);
