@@ -287,7 +287,24 @@ impl<'a, T> From<&'a mut [T]> for Cell<'a, T> {
     }
 }
 
+impl<'a, T> Cell<'a, T> {
+    /// A whole matrix whose rows are `step` long.
+    pub fn with_step(data: &'a mut [T], step: usize) -> Self {
+        Self { step, width: step, ..Self::from(data) }
+    }
+}
+
 impl<T> Cell<'_, T> {
+    /// All of it, where nothing between its numbers is another's.
+    ///
+    /// # Panics
+    /// It has some columns of a matrix alone.
+    pub fn whole(&mut self) -> &mut [T] {
+        assert!(self.width == self.step || self.len <= self.width, "a cell of some columns is no slice");
+        // SAFETY: the cell was made from these numbers alone, which outlive it.
+        unsafe { std::slice::from_raw_parts_mut(self.start, self.len) }
+    }
+
     /// The same cell, for a shorter time.
     pub fn again(&mut self) -> Cell<'_, T> {
         Cell { lent: PhantomData, ..*self }

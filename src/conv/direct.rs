@@ -227,6 +227,7 @@ impl Swept {
                     residual: to.finish.residual,
                     fused: to.finish.fused,
                     ahead: Ahead::default(),
+                    near: false,
                 });
             }
         }

@@ -101,6 +101,7 @@ impl Gradient {
                     residual: &[],
                     fused: Fused::Linear,
                     ahead,
+                    near: false,
                 });
             }
         }

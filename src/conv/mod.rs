@@ -29,6 +29,7 @@
 //! Bits: a pass is cut into pieces by its shape, and partial sums are added in a fixed order, so an algorithm gives
 //! the same bits for any number of threads, and on all instruction sets that fuse multiply-adds.
 
+pub mod chain;
 mod columns;
 mod cover;
 mod depthwise;
@@ -40,6 +41,7 @@ pub mod lowered;
 pub mod math;
 mod narrow;
 mod packed;
+mod panels;
 mod pointwise;
 mod problem;
 pub mod reference;

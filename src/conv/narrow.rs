@@ -132,6 +132,7 @@ impl Narrow {
                     residual: &[],
                     fused: Fused::Linear,
                     ahead: Ahead::default(),
+                    near: false,
                 });
             }
         }

@@ -224,6 +224,7 @@ impl Packed {
                     residual: &[],
                     fused: Fused::Linear,
                     ahead: Ahead { numbers, step },
+                    near: false,
                 });
             }
         }

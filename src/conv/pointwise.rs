@@ -10,7 +10,8 @@
 //! are pieces too, so that each weight is read about once; each writes its own channels.
 
 use super::cover::Cover;
-use super::direct::{Column, columns};
+use super::direct::Column;
+use super::panels::Panels;
 use super::tile::{Ahead, Job, Kind, Row, Terms};
 use super::{Finish, Geometry, Kernel, Machine, Pass, Work};
 use crate::parallel::{Cell, Team};
@@ -45,14 +46,9 @@ pub(super) fn accept(g: &Geometry, pass: Pass, machine: Machine) -> Result<Box<d
 
 /// See the head of this file.
 struct Pointwise {
-    pass: Pass,
     isa: Isa,
-    /// Channels of the source and of the output.
-    source: usize,
-    output: usize,
+    panels: Panels,
     pixels: usize,
-    columns: Vec<Column>,
-    width: usize,
     /// Pixels of a block; whether panels are pieces too.
     rows: usize,
     spread: bool,
@@ -68,10 +64,9 @@ struct Pointwise {
 impl Pointwise {
     fn new(g: &Geometry, pass: Pass, machine: Machine) -> Result<Self, String> {
         let isa = machine.isa;
-        let (source, output) = if pass == Pass::Forward { (g.ic, g.oc) } else { (g.oc, g.ic) };
+        let panels = Panels::new([g.ic, g.oc], pass, isa);
+        let Panels { source, output, width, ref columns, .. } = panels;
         let pixels = g.n * g.h.output * g.w.output;
-        let columns = columns(1, source, output, isa);
-        let width = columns.iter().map(|c| c.kind.vectors()).max().unwrap_or(1) * isa.lanes();
         let tiles = |rows: usize| (rows / TILE).max(1) * TILE;
         let useful = (pixels * source * output / PIECE).clamp(1, PIECES);
         let spread = pixels < PIECES * TILE * 2 && source * output > WEIGHTS && output > width;
@@ -92,32 +87,11 @@ impl Pointwise {
         let batch = (PACKED / (source * width)).clamp(1, columns.len());
         let blocks = (0..pixels).step_by(rows).chain([pixels]).collect();
         let cuts = [blocks, columns.iter().map(|column| column.to).chain([output]).collect()];
-        Ok(Self { pass, isa, source, output, pixels, columns, width, rows, spread, cuts, covers, terms, batch })
-    }
-
-    fn panel_len(&self) -> usize {
-        self.source * self.width
+        Ok(Self { isa, panels, pixels, rows, spread, cuts, covers, terms, batch })
     }
 
     fn blocks(&self) -> usize {
         self.pixels.div_ceil(self.rows)
-    }
-
-    fn pack_panels(&self, team: Team, w: &[f32], columns: &[Column], packed: &mut [f32]) {
-        team.chunks(&mut packed[..columns.len() * self.panel_len()], self.panel_len(), |i, panel| {
-            let column = &columns[i];
-            for (c, row) in panel.chunks_exact_mut(self.width).enumerate() {
-                let (row, rest) = row.split_at_mut(column.width);
-                rest.fill(0.0);
-                match self.pass {
-                    Pass::Forward => row.copy_from_slice(&w[c * self.output + column.to..][..column.width]),
-                    _ => {
-                        let from = w[column.to * self.source + c..].iter().step_by(self.source);
-                        row.iter_mut().zip(from).for_each(|(to, w)| *to = *w);
-                    }
-                }
-            }
-        });
     }
 
     // A panel's products with a block of pixels, written from `out[shift]` on.
@@ -127,13 +101,13 @@ impl Pointwise {
         for (tile, rows) in &self.covers[usize::from(last)][vectors - 1].parts {
             tile(&mut Job {
                 a: x,
-                a_shift: block * self.rows * self.source,
+                a_shift: block * self.rows * self.panels.source,
                 rows,
                 live: rows.len(),
                 terms: &self.terms,
-                count: self.source,
+                count: self.panels.source,
                 b,
-                b_step: self.width,
+                b_step: self.panels.width,
                 out: out.out.again(),
                 out_shift: out.shift,
                 width: column.width,
@@ -142,24 +116,25 @@ impl Pointwise {
                 residual: out.finish.residual,
                 fused: out.finish.fused,
                 ahead: out.ahead,
+                near: false,
             });
         }
     }
 
     // Blocks of pixels as pieces; each writes its own pixels.
     fn by_blocks(&self, team: Team, x: &[f32], packed: Packed<'_>, finish: Finish<'_>, y: &mut [f32]) {
-        let len = self.rows * self.output;
-        team.chunks(&mut y[..self.pixels * self.output], len, |i, y| {
+        let len = self.rows * self.panels.output;
+        team.chunks(&mut y[..self.pixels * self.panels.output], len, |i, y| {
             let (finish, later) = finish.part(i * len, y.len()).apart();
-            for (j, (column, b)) in packed.columns.iter().zip(packed.panels.chunks(self.panel_len())).enumerate() {
+            for (j, (column, b)) in packed.columns.iter().zip(packed.panels.chunks(self.panels.len())).enumerate() {
                 let finish = self.finish_of(packed.first + j, finish);
                 // The first panel meets the pixels in memory, a tile ahead; the others in a cache.
-                let from = (i * self.rows + TILE) * self.source;
+                let from = (i * self.rows + TILE) * self.panels.source;
                 let ahead =
                     if j > 0 { Ahead::default() } else { Ahead { numbers: x.get(from..).unwrap_or(&[]), step: TILE } };
                 self.multiply(i, column, [x, b], Out { out: Cell::from(&mut *y), shift: column.to, finish, ahead });
             }
-            if packed.first + packed.columns.len() == self.columns.len() {
+            if packed.first + packed.columns.len() == self.panels.columns.len() {
                 later.run(self.isa, y);
             }
         });
@@ -169,10 +144,10 @@ impl Pointwise {
     fn by_panels(&self, team: Team, x: &[f32], packed: Packed<'_>, finish: Finish<'_>, y: &mut [f32]) {
         let [blocks, channels] = &self.cuts;
         let channels = &channels[packed.first..=packed.first + packed.columns.len()];
-        team.grid((y, self.output), [blocks, channels], |[i, j], out| {
+        team.grid((y, self.panels.output), [blocks, channels], |[i, j], out| {
             let column = &packed.columns[j];
-            let b = &packed.panels[j * self.panel_len()..][..self.panel_len()];
-            let finish = finish.part(blocks[i] * self.output + column.to, out.len());
+            let b = &packed.panels[j * self.panels.len()..][..self.panels.len()];
+            let finish = finish.part(blocks[i] * self.panels.output + column.to, out.len());
             let finish = self.finish_of(packed.first + j, finish);
             self.multiply(i, column, [x, b], Out { out, shift: 0, finish, ahead: Ahead::default() });
         });
@@ -180,7 +155,7 @@ impl Pointwise {
 
     // With the bias of one panel.
     fn finish_of<'a>(&self, panel: usize, finish: Finish<'a>) -> Finish<'a> {
-        Finish { bias: finish.bias.get(panel * self.width..).unwrap_or(&[]), ..finish }
+        Finish { bias: finish.bias.get(panel * self.panels.width..).unwrap_or(&[]), ..finish }
     }
 }
 
@@ -202,31 +177,25 @@ struct Packed<'a> {
 
 impl Kernel for Pointwise {
     fn work(&self) -> usize {
-        self.work_packed() + self.batch * self.panel_len()
+        self.work_packed() + self.batch * self.panels.len()
     }
 
     fn work_packed(&self) -> usize {
-        self.columns.len() * self.width
+        self.panels.padded()
     }
 
     fn packed(&self) -> usize {
-        self.columns.len() * self.panel_len()
+        self.panels.packed()
     }
 
     fn pack(&self, team: Team, w: &[f32], packed: &mut [f32]) {
-        self.pack_panels(team, w, &self.columns, packed);
+        self.panels.pack(team, w, &self.panels.columns, packed);
     }
 
     fn run(&self, team: Team, work: Work<'_>) {
         let Work { inputs: [x, w], packed, out: y, finish, scratch } = work;
-        let (bias, panels) = scratch.split_at_mut(self.columns.len() * self.width);
-        if !finish.bias.is_empty() {
-            bias.fill(0.0);
-            for (column, to) in self.columns.iter().zip(bias.chunks_exact_mut(self.width)) {
-                to[..column.width].copy_from_slice(&finish.bias[column.to..][..column.width]);
-            }
-        }
-        let finish = Finish { bias: if finish.bias.is_empty() { &[] } else { bias }, ..finish };
+        let (bias, panels) = scratch.split_at_mut(self.panels.padded());
+        let finish = Finish { bias: self.panels.bias(finish.bias, bias), ..finish };
         let mut step = |packed: Packed<'_>| {
             if self.spread {
                 self.by_panels(team, x, packed, finish, &mut *y);
@@ -235,10 +204,10 @@ impl Kernel for Pointwise {
             }
         };
         if !packed.is_empty() {
-            return step(Packed { first: 0, columns: &self.columns, panels: packed });
+            return step(Packed { first: 0, columns: &self.panels.columns, panels: packed });
         }
-        for (i, columns) in self.columns.chunks(self.batch).enumerate() {
-            self.pack_panels(team, w, columns, panels);
+        for (i, columns) in self.panels.columns.chunks(self.batch).enumerate() {
+            self.panels.pack(team, w, columns, panels);
             step(Packed { first: i * self.batch, columns, panels });
         }
     }

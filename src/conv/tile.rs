@@ -198,6 +198,8 @@ pub(crate) struct Job<'a> {
     pub fused: Fused,
     /// What is read soon, from memory most likely.
     pub ahead: Ahead<'a>,
+    /// Whether `out` is in a cache anyway, so that it need not be asked for.
+    pub near: bool,
 }
 
 /// Numbers that are asked for ahead of their use: `step` of them, on average, with each term of each tile.
@@ -381,10 +383,19 @@ where
     let whole = job.width == LANES * V;
     // Never the address of an empty slice: asking for an address that does not exist costs a walk through page tables.
     let mut ahead = if job.ahead.numbers.is_empty() { job.b.as_ptr() } else { job.ahead.numbers.as_ptr() };
+    let all = &job.rows.rows[..job.live];
     for first in (0..job.live).step_by(P) {
-        // A tile at the end repeats the last row, whose sums are then written more than once.
-        let all = &job.rows.rows[..job.live];
-        let rows: &[Row; P] = &std::array::from_fn(|p| all[(first + p).min(job.live - 1)]);
+        let mut last = [Row::default(); P];
+        let rows = match all[first..].first_chunk::<P>() {
+            Some(rows) => rows,
+            None => {
+                // A tile at the end repeats the last row, whose sums are then written more than once.
+                for (p, row) in last.iter_mut().enumerate() {
+                    *row = all[(first + p).min(all.len() - 1)];
+                }
+                &last
+            }
+        };
         let acc = [[<Lanes<FMA, LANES> as Register>::Vector::splat(0.0); V]; P];
         let acc = match (job.accumulate, whole) {
             (false, _) => acc,
@@ -392,7 +403,9 @@ where
             (true, false) => load_part::<_, LANES, P, V>(job.out.start(), (job.out_shift, job.width), rows),
         };
         // What is written or added is asked for now: the sums take long enough for it to arrive.
-        ask::<<Lanes<FMA, LANES> as Register>::Vector, LANES, P, V>(job.out.start(), job.out_shift, rows);
+        if !job.near {
+            ask::<<Lanes<FMA, LANES> as Register>::Vector, LANES, P, V>(job.out.start(), job.out_shift, rows);
+        }
         if !job.residual.is_empty() {
             ask::<<Lanes<FMA, LANES> as Register>::Vector, LANES, P, V>(job.residual.as_ptr(), job.out_shift, rows);
         }
@@ -511,10 +524,15 @@ fn load<T: Vector, const LANES: usize, const P: usize, const V: usize>(
     rows: &[Row; P],
 ) -> Sums<T, P, V> {
     let from = from.wrapping_add(shift);
-    std::array::from_fn(|p| {
-        // SAFETY: `Job::check` bounded where all rows write, which is `V * LANES` numbers each, in both slices.
-        std::array::from_fn(|v| unsafe { T::read(from.add(rows[p].out as usize + v * LANES)) })
-    })
+    let mut sums = [[T::splat(0.0); V]; P];
+    // Loops, and no closures: the compiler leaves those outside of the instance.
+    for (row, sums) in rows.iter().zip(&mut sums) {
+        for (v, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: `Job::check` bounded where all rows write, which is `V * LANES` numbers each, in both slices.
+            *sum = unsafe { T::read(from.wrapping_add(row.out as usize + v * LANES)) };
+        }
+    }
+    sums
 }
 
 #[inline(always)]
@@ -540,13 +558,16 @@ fn load_part<T: Vector, const LANES: usize, const P: usize, const V: usize>(
     rows: &[Row; P],
 ) -> Sums<T, P, V> {
     let from = from.wrapping_add(shift);
-    std::array::from_fn(|p| {
-        std::array::from_fn(|v| {
+    let mut sums = [[T::splat(0.0); V]; P];
+    // Loops, and no closures: the compiler left those outside of the instance.
+    for (row, sums) in rows.iter().zip(&mut sums) {
+        for (v, sum) in sums.iter_mut().enumerate() {
             let live = width.saturating_sub(v * LANES).min(LANES);
             // SAFETY: `Job::check` bounded where all rows write, which is `width` numbers each, in both slices.
-            unsafe { T::read_first(from.wrapping_add(rows[p].out as usize + v * LANES), live) }
-        })
-    })
+            *sum = unsafe { T::read_first(from.wrapping_add(row.out as usize + v * LANES), live) };
+        }
+    }
+    sums
 }
 
 // As `store`, where only `width` columns exist.

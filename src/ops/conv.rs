@@ -189,7 +189,7 @@ impl Conv2D {
         Geometry::new(n, [h, w], channels, &Window { kernel, stride, dilation, padding, ceil: false })
     }
 
-    fn layer(&self, n: usize, x: Shape) -> Result<Layer> {
+    pub(super) fn layer(&self, n: usize, x: Shape) -> Result<Layer> {
         Ok(Layer { geometry: self.geometry(n, x)?, adjoint: false, bias: self.bias, activation: self.activation })
     }
 }

@@ -82,7 +82,7 @@ impl Layer {
         let columns = BiasGradient::new(len, channels, mask, ctx.isa);
         let own = usize::from(self.bias) + 1;
         let lines = Lines::new(ctx.fusion.lines, own, self.channel_of());
-        let ready = Ready::new(lines, &*forward, channels, self.geometry.w_len(), ctx.prepare);
+        let ready = Ready::new(lines, forward.packed(), channels, self.geometry.w_len(), ctx.prepare);
         let kernels = [&input, &weights].into_iter().flatten().map(|kernel| kernel.work());
         let first = if ready.is_packed() { forward.work_packed() } else { forward.work() };
         let work = kernels.chain([first]).chain(train.then(|| columns.work())).max().unwrap_or(0);
@@ -96,7 +96,7 @@ impl Layer {
     }
 
     // Which channel of the output a weight belongs to.
-    fn channel_of(&self) -> ChannelOf {
+    pub fn channel_of(&self) -> ChannelOf {
         let Geometry { ic, oc, groups, .. } = self.geometry;
         ChannelOf { ic, oc, groups, adjoint: self.adjoint }
     }
@@ -213,7 +213,10 @@ impl Convolve {
 
 impl Step for Convolve {
     fn prepare(&self, io: &Io<'_>) {
-        self.ready.prepare(io, &*self.forward, 0, self.bias.then_some(1));
+        if self.ready.len() > 0 {
+            let pack = |w: &[f32], to: &mut [f32]| self.forward.pack(io.team, w, to);
+            self.ready.prepare(io, &mut io.ready_mut(), pack, (0, self.bias.then_some(1)));
+        }
     }
 
     fn forward(&self, io: &Io<'_>) {

@@ -14,7 +14,6 @@ use std::cell::Ref;
 
 use super::convolve::ChannelOf;
 use super::{Io, Op};
-use crate::conv::Kernel;
 
 // The parts of what is ready begin at multiples of a cache line.
 const STEP: usize = 16;
@@ -64,12 +63,14 @@ pub(super) struct Ready {
 }
 
 impl Ready {
-    /// For the `kernel` of a layer with so many `channels` and `weights`; nothing is ready unless `prepare` is set.
-    pub fn new(lines: Lines, kernel: &dyn Kernel, channels: usize, weights: usize, prepare: bool) -> Self {
+    /// For a layer with so many `channels` and `weights`, of which the kernel makes `packed` numbers, or none; nothing is
+    /// ready unless `prepare` is set.
+    pub fn new(lines: Lines, packed: usize, channels: usize, weights: usize, prepare: bool) -> Self {
         let folds = !lines.ops.is_empty();
-        let packed = prepare && kernel.packed() > 0;
+        let length = packed;
+        let packed = prepare && length > 0;
         let weights = match packed {
-            true => kernel.packed(),
+            true => length,
             false if folds => weights,
             false => 0,
         };
@@ -92,15 +93,22 @@ impl Ready {
         (bytes > 0).then(|| format!("weights made ready once: {:.1} kB", bytes as f64 / 1e3))
     }
 
-    /// Makes the weights ready: those of parameter `w`, with the bias of parameter `bias`.
-    pub fn prepare(&self, io: &Io<'_>, kernel: &dyn Kernel, w: usize, bias: Option<usize>) {
+    /// Makes the weights ready in their part of what is ready: those of parameter `w`, with the bias of parameter `bias`;
+    /// `pack` brings weights into the kernel's order.
+    pub fn prepare(
+        &self,
+        io: &Io<'_>,
+        ready: &mut [f32],
+        pack: impl FnOnce(&[f32], &mut [f32]),
+        (w, bias): (usize, Option<usize>),
+    ) {
         if self.len() == 0 {
             return;
         }
-        let (w, own, mut ready) = (io.w(w), bias.map(|i| io.w(i)), io.ready_mut());
+        let (w, own) = (io.w(w), bias.map(|i| io.w(i)));
         let (bias, weights) = ready.split_at_mut(self.bias.next_multiple_of(STEP));
         if self.bias == 0 {
-            return kernel.pack(io.team, &w, weights);
+            return pack(&w, weights);
         }
         let lines = self.lines.of(io, self.channels);
         for (c, (bias, [scale, offset])) in bias.iter_mut().zip(&lines).enumerate() {
@@ -111,7 +119,7 @@ impl Ready {
         }
         let mut folded = vec![0.0; w.len()];
         self.fold(io, &w, &lines, &mut folded);
-        kernel.pack(io.team, &folded, weights);
+        pack(&folded, weights);
     }
 
     fn fold(&self, io: &Io<'_>, w: &[f32], lines: &[[f64; 2]], folded: &mut [f32]) {

@@ -15,6 +15,7 @@ mod add;
 mod affine;
 mod batch_norm;
 mod broadcast;
+pub(crate) mod chain;
 mod channels;
 pub mod check;
 mod concat;

@@ -34,13 +34,24 @@ pub(super) struct Act {
     pub has_params: bool,
     /// What it does in passing.
     pub passing: Passing,
+    /// The acts before it that are run together with it, in order; `x` holds what the first of them reads, then what
+    /// else this one does.
+    pub links: Vec<Self>,
 }
 
 impl Act {
     /// The nodes whose parameters it reads, in the order in which its step numbers them.
     pub fn owners(&self) -> impl Iterator<Item = usize> {
-        let own = self.has_params.then_some(self.node);
-        own.into_iter().chain(self.passing.folded.iter().copied())
+        let of = |act: &Self| {
+            let own = act.has_params.then_some(act.node);
+            own.into_iter().chain(act.passing.folded.clone())
+        };
+        self.links.iter().chain([self]).flat_map(of)
+    }
+
+    /// Multiply-adds of one sample.
+    pub fn mul_adds(&self) -> u64 {
+        self.links.iter().chain([self]).map(|act| act.op.rule().mul_adds(&act.shapes, act.shape)).sum()
     }
 }
 
@@ -155,6 +166,7 @@ impl Lowered {
             shape,
             has_params: false,
             passing: Passing::default(),
+            links: Vec::new(),
         });
         y
     }
@@ -169,8 +181,8 @@ impl Lowered {
     fn act(&mut self, graph: &Graph, value: Value, op: Op, x: Vec<usize>) -> usize {
         let node = graph.node(value);
         let (y, shapes) = (self.lane(node.shape), graph.input_shapes(node));
-        let passing = Passing::default();
-        self.acts.push(Act { node: value.0, op, x, shapes, y, shape: node.shape, has_params: true, passing });
+        let (passing, links) = (Passing::default(), Vec::new());
+        self.acts.push(Act { node: value.0, op, x, shapes, y, shape: node.shape, has_params: true, passing, links });
         y
     }
 

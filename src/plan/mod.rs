@@ -1,7 +1,7 @@
 //! A plan: a graph made ready to run for one batch size on one machine.
 //!
 //! The way from a graph to a plan:
-//! 1. `lower` and `fuse`: which acts are run, what they do in passing, what is only a view;
+//! 1. `lower`, `fuse` and `chain`: which acts are run, what they do in passing or strip by strip, what is only a view;
 //! 2. `adjoint` (training): the acts backward, and where each gradient goes;
 //! 3. [`Rule::compile`](crate::ops::Rule::compile): the algorithm and instance of each act;
 //! 4. `requests` and `memory`: how long each value lives, and where.
@@ -12,13 +12,14 @@
 //! the shared ones, last the scratch; `Plan::buffers` gives the lengths of those.
 
 mod adjoint;
+mod chain;
 mod fuse;
 mod lower;
 mod memory;
 mod report;
 mod requests;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::ops::{Binding, Compiled, Ctx, Fusion, Mode, ParamSpec, Slot, Step};
 use crate::simd::Isa;
@@ -130,7 +131,8 @@ impl Plan {
     /// The graph has no layers, or an algorithm that was asked for refuses.
     pub fn compile(graph: &Graph, config: PlanConfig) -> Result<Self> {
         let PlanConfig { mode, strip_head, keep, .. } = config;
-        let lowered = lower::lower(graph, Ask { mode, strip_head, keep })?;
+        let mut lowered = lower::lower(graph, Ask { mode, strip_head, keep })?;
+        lowered.chain(graph, &config);
         let params = Params::of(graph);
         let trains: Vec<bool> = lowered
             .acts
@@ -214,6 +216,9 @@ fn compile_acts(graph: &Graph, lowered: &Lowered, backs: &[Back], config: &PlanC
             prepare: config.mode == Mode::Infer && !config.keep,
         };
         let name = &graph.nodes()[act.node].name;
+        if !act.links.is_empty() {
+            return act.compile_chain(config).map_err(|e| Error::argument(format!("layer '{name}': {e}")));
+        }
         act.op.rule().compile(&ctx).map_err(|e| e.within(format_args!("layer '{name}'")))
     };
     lowered.acts.iter().enumerate().map(compile).collect()

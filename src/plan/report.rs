@@ -82,7 +82,7 @@ impl Report {
 fn work(graph: &Graph, lowered: &Lowered, act: &Act, back: Option<&Back>) -> LineWork {
     let specs: Vec<_> = act.owners().flat_map(|node| graph.params(&graph.nodes()[node])).collect();
     LineWork {
-        mul_adds: act.op.rule().mul_adds(&act.shapes, act.shape),
+        mul_adds: act.mul_adds(),
         reads: act.x.iter().map(|lane| lowered.lanes[*lane].len).sum(),
         writes: lowered.lanes[act.y].len,
         params: specs.iter().map(|p| p.len()).sum(),

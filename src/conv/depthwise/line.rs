@@ -4,7 +4,7 @@ use crate::conv::{Axis, Pass};
 
 /// One axis of a window, as this walk sees it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Line {
+pub(in crate::conv) struct Line {
     pub source: usize,
     pub output: usize,
     pub kernel: usize,

@@ -11,8 +11,9 @@
 //! of the direct algorithm with wide tiles, which the other cases still take.
 
 mod copied;
-mod line;
+pub(super) mod line;
 mod rows;
+pub(super) mod strip;
 mod weights;
 
 use super::direct::{Column, Swept};

@@ -227,6 +227,7 @@ impl Forward {
                     residual: &[],
                     fused: Fused::Linear,
                     ahead: Ahead::default(),
+                    near: false,
                 });
             }
         }

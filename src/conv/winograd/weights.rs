@@ -170,6 +170,7 @@ impl Weights {
                     residual: &[],
                     fused: Fused::Linear,
                     ahead: Ahead::default(),
+                    near: false,
                 });
             }
         }

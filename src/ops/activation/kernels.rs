@@ -45,8 +45,17 @@ fn forward_body<const FMA: bool, const LANES: usize>(activation: Activation, cha
         Activation::HardSigmoid => map(y, |x| clip(x + 3.0, 0.0, 6.0) * (1.0 / 6.0)),
         Activation::Sigmoid => map(y, sigmoid_lane::<FMA>),
         Activation::Tanh => map(y, tanh_lane::<FMA>),
-        Activation::Softmax => y.chunks_mut(channels.max(1)).for_each(softmax::<FMA>),
-        Activation::LogSoftmax => y.chunks_mut(channels.max(1)).for_each(log_softmax::<FMA>),
+        // Loops: a function that is handed on is called outside of the instance, without its instructions.
+        Activation::Softmax => {
+            for row in y.chunks_mut(channels.max(1)) {
+                softmax::<FMA>(row);
+            }
+        }
+        Activation::LogSoftmax => {
+            for row in y.chunks_mut(channels.max(1)) {
+                log_softmax::<FMA>(row);
+            }
+        }
     }
 }
 
@@ -96,12 +105,14 @@ fn backward_body<const FMA: bool, const LANES: usize>(
         Activation::Sigmoid => map2(dy, y, |dy, y| dy * y * (1.0 - y)),
         Activation::Tanh => map2(dy, y, |dy, y| dy * mul_add::<FMA>(-y, y, 1.0)),
         Activation::Softmax => {
-            let rows = dy.chunks_mut(channels.max(1)).zip(y.chunks(channels.max(1)));
-            rows.for_each(|(dy, y)| softmax_backward::<FMA>(dy, y));
+            for (dy, y) in dy.chunks_mut(channels.max(1)).zip(y.chunks(channels.max(1))) {
+                softmax_backward::<FMA>(dy, y);
+            }
         }
         Activation::LogSoftmax => {
-            let rows = dy.chunks_mut(channels.max(1)).zip(y.chunks(channels.max(1)));
-            rows.for_each(|(dy, y)| log_softmax_backward::<FMA>(dy, y));
+            for (dy, y) in dy.chunks_mut(channels.max(1)).zip(y.chunks(channels.max(1))) {
+                log_softmax_backward::<FMA>(dy, y);
+            }
         }
     }
 }
