@@ -7,13 +7,15 @@
 //! ```
 //!
 //! - `rows.rs`: what is measured, on which sides, and the goals;
-//! - `run.rs`: the rounds of a row; `process.rs`: the processes that take part, of which one runs at a time;
+//! - `run.rs`: the rounds of a row; `process.rs`: the processes that take part, of which one runs at a time; `calm.rs`: when
+//!   a round begins;
 //! - `ours.rs`: what our process does; `cold.rs`: whole processes, from the command on; `peak.rs`: layers beside the peak;
 //! - `side.rs`: what came out for one side, and how two sides compare;
 //! - `report.rs`: the tables, the plot and BENCHMARKS.md; `page.rs`: its prose.
 //!
 //! Results are kept in `benches/results.json` with `--write`, and new ones take the place of old ones, row by row.
 
+mod calm;
 mod cold;
 mod ours;
 mod page;
@@ -106,14 +108,15 @@ fn suite(asked: Asked) -> Outcome<()> {
     }
     let mut shown = Results { machine: machine(&asked.setting), ..Results::default() };
     results.machine = shown.machine.clone();
+    let calm = calm::Calm::new(asked.setting.threads)?;
     for work in chosen {
         eprintln!("{}", work.name());
         if let rows::Work::Peak(file) = work {
-            let layers = peak::measure(file, &asked.setting)?;
+            let layers = peak::measure(file, &asked.setting, &calm)?;
             shown.merge_layers(layers.clone());
             results.merge_layers(layers);
         } else {
-            let sides = run::row(work, &asked.setting);
+            let sides = run::row(work, &asked.setting, &calm);
             shown.merge(sides.clone(), true);
             results.merge(sides, asked.setting.with_ours && asked.setting.with_peers);
         }

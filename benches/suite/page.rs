@@ -12,9 +12,10 @@ and beside the machine's peak.
 
 pub const TABLE: &str = "How it was measured: all sides of a row are started and warmed up, each in a process of its own, and then take turns. In
 each of six rounds a side runs for 0.4 s, or two steps if they take longer, while the others are stopped; every other round
-goes through them in the opposite order. A machine that others share is faster and slower for seconds to minutes, so many
-short rounds meet it in all its moods, and only times of the same round are compared: *peer / striate* is the median of the
-rounds' ratios, and *of the rounds* their lowest and highest. Times are the medians of the rounds' medians; *spread* is from the
+goes through them in the opposite order. A machine that others share has a core less for seconds to minutes. So a round
+begins when all threads at once reach their peak, if they do so within 20 s; rounds are many and short; and only times
+of the same round are compared: *peer / striate* is the median of the rounds' ratios, and *of the rounds* their lowest and
+highest. Times are the medians of the rounds' medians; *spread* is from the
 lowest tenth to the highest of all rounds.
 
 The best peer is the fastest of all its variants: `cl` is channels_last, `fused` the fused optimiser, `compile`

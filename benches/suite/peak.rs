@@ -8,6 +8,7 @@ use striate::lab::{Experiment, Laboratory, Outcome as Became, Settings};
 use striate::parallel::Pool;
 use striate::simd::Isa;
 
+use crate::calm::{Calm, Patience};
 use crate::run::{Outcome, Setting, shapes};
 
 /// Channels that a layer has on both sides, at least.
@@ -51,10 +52,10 @@ impl Layer {
 }
 
 /// The convolutions of a file with enough channels, each pass of each.
-pub fn measure(file: &str, setting: &Setting) -> Outcome<Vec<Layer>> {
+pub fn measure(file: &str, setting: &Setting, calm: &Calm) -> Outcome<Vec<Layer>> {
     let settings = Settings { time: TIME, algorithm: Some("direct".into()) };
     let lab = Laboratory::new(Pool::new(setting.threads)?, Isa::best(), settings)?;
-    let mut all = Vec::new();
+    let (mut all, mut patience) = (Vec::new(), Patience::new());
     for text in shapes(file)? {
         let g: Geometry = text.parse()?;
         if !counts(&g) {
@@ -62,6 +63,7 @@ pub fn measure(file: &str, setting: &Setting) -> Outcome<Vec<Layer>> {
         }
         for pass in Pass::ALL {
             // The machine's mood may change at any time, so the peak is measured on both sides of a layer.
+            calm.wait(&mut patience);
             let before = lab.peak();
             let experiment = lab.run(&g, pass)?;
             let layer = layer(file, &experiment, before.max(lab.peak())).ok_or("no direct algorithm accepts it")?;

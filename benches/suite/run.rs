@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::calm::{Calm, Patience};
 use crate::cold;
 use crate::process::{Kept, Runner, Whole};
 use crate::rows::Work;
@@ -49,10 +50,11 @@ struct Player {
 }
 
 /// Runs a row: in each round all sides have their turn, in every other round in the opposite order.
-pub fn row(work: Work, setting: &Setting) -> Vec<Side> {
+pub fn row(work: Work, setting: &Setting, calm: &Calm) -> Vec<Side> {
     let mut players = players(work, setting);
-    let mut sides = Vec::new();
+    let (mut sides, mut patience) = (Vec::new(), Patience::new());
     for round in 0..rounds(work, setting) {
+        calm.wait(&mut patience);
         players = players.into_iter().rev().collect();
         players.retain_mut(|player| {
             let turn = player.runner.turn();
@@ -79,7 +81,7 @@ fn players(work: Work, setting: &Setting) -> Vec<Player> {
         Err(e) => eprintln!("  {peer} {variant}: {e}"),
     };
     if let Work::Threads { .. } = work {
-        for threads in [1, 2] {
+        for threads in [1, 2].into_iter().filter(|_| setting.with_ours) {
             add("striate", threads_word(threads), ours(work, &Setting { threads, ..setting.clone() }));
         }
         return all;

@@ -18,7 +18,7 @@ use crate::out::say;
 use crate::{input, out};
 
 // Where the estimate comes from, and how far off it was there.
-const CALIBRATED: &str = "in networks of the zoo on one machine with AVX-512, where it was within 30 %";
+const CALIBRATED: &str = "in networks of the zoo on one machine with AVX-512, where it came within a third";
 const PROFILE: Duration = Duration::from_millis(1500);
 
 /// One act with its floors and, where it was run, its times; forward and backward.
@@ -147,7 +147,10 @@ impl Planned {
                 say!("Time: {} ms a run (its acts {} ms), {share:.0} % of it the floor", ms(step), ms(acts));
             }
             None => {
-                say!("Time: about {} ms. It is an estimate: this machine's peak and rates, measured just now, by what each", ms(self.estimate()));
+                say!(
+                    "Time: about {} ms. It is an estimate: this machine's peak and rates, measured just now, by what each",
+                    ms(self.estimate())
+                );
                 say!("algorithm took of them {CALIBRATED}; --time measures it");
             }
         }
