@@ -41,8 +41,8 @@ What direct convolution reaches of the machine's peak in layers with 32 channels
 batch 8, on all threads: multiply-adds of the formula at the peak, divided by the time. It is measured by the laboratory behind
 `striate bench`, on inputs that are used over and over; the peak, multiply-adds on registers alone, is measured anew before and
 after each layer. Shown is all layers' arithmetic over all their time, and the lowest and the highest layer. The algorithm is the
-engine's own choice where that is direct (`direct`, `pointwise`, `packed` or `narrow`); where the engine takes Winograd's, which
-is faster and would pass 100 %, it is the direct one that it was preferred to. Dense layers are left out: they wait for weights.
+first of `pointwise`, `narrow`, `packed` and `direct` that accepts the layer, in the engine's order; where the engine takes
+Winograd's algorithm, which is faster and would pass 100 %, it is the one that comes next. Dense layers are left out: they wait for weights.
 ";
 
 pub const AGAIN: &str = "## How to make it again

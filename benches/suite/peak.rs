@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use striate::conv::{Geometry, Pass};
+use striate::conv::{Geometry, Machine, Pass, choose};
 use striate::lab::{Experiment, Laboratory, Outcome as Became, Settings};
 use striate::parallel::Pool;
 use striate::simd::Isa;
@@ -14,8 +14,8 @@ use crate::run::{Outcome, Setting, shapes};
 /// Channels that a layer has on both sides, at least.
 pub const CHANNELS: usize = 32;
 
-// Algorithms that sum what the formula sums: the same multiply-adds in another order. Winograd's does fewer.
-const DIRECT: [&str; 4] = ["direct", "pointwise", "packed", "narrow"];
+// Algorithms that do the formula's multiply-adds in another order, as the engine prefers them. Winograd's does fewer.
+const DIRECT: [&str; 4] = ["pointwise", "narrow", "packed", "direct"];
 const TIME: Duration = Duration::from_millis(60);
 
 /// One pass of one layer.
@@ -53,8 +53,12 @@ impl Layer {
 
 /// The convolutions of a file with enough channels, each pass of each.
 pub fn measure(file: &str, setting: &Setting, calm: &Calm) -> Outcome<Vec<Layer>> {
-    let settings = Settings { time: TIME, algorithm: Some("direct".into()) };
-    let lab = Laboratory::new(Pool::new(setting.threads)?, Isa::best(), settings)?;
+    let isa = Isa::best();
+    let lab = |name: &str| {
+        let settings = Settings { time: TIME, algorithm: Some(name.into()) };
+        Laboratory::new(Pool::new(setting.threads)?, isa, settings)
+    };
+    let labs = DIRECT.into_iter().map(lab).collect::<Result<Vec<_>, _>>()?;
     let (mut all, mut patience) = (Vec::new(), Patience::new());
     for text in shapes(file)? {
         let g: Geometry = text.parse()?;
@@ -62,12 +66,15 @@ pub fn measure(file: &str, setting: &Setting, calm: &Calm) -> Outcome<Vec<Layer>
             continue;
         }
         for pass in Pass::ALL {
-            // The machine's mood may change at any time, so the peak is measured on both sides of a layer.
+            let machine = Machine { isa, threads: setting.threads };
+            let accepts = |(_, name): &(_, &str)| choose(&g, pass, machine, Some(name)).is_ok();
+            let (lab, name) = labs.iter().zip(DIRECT).find(accepts).ok_or("no direct algorithm accepts it")?;
             calm.wait(&mut patience);
+            // The machine may change at any time, so the peak is measured on both sides of a layer.
             let before = lab.peak();
             let experiment = lab.run(&g, pass)?;
-            let layer = layer(file, &experiment, before.max(lab.peak())).ok_or("no direct algorithm accepts it")?;
-            eprintln!("  {g} {pass}: {} {:.0} %", layer.algorithm, 100.0 * layer.share());
+            let layer = layer(file, &experiment, name, before.max(lab.peak())).ok_or("it was not measured")?;
+            eprintln!("  {g} {pass}: {name} {:.0} %", 100.0 * layer.share());
             all.push(layer);
         }
     }
@@ -80,9 +87,7 @@ fn counts(g: &Geometry) -> bool {
     channels(g.ic) >= CHANNELS && channels(g.oc) >= CHANNELS && g.h.output * g.w.output > 1
 }
 
-// The engine's own choice if it is direct; where that is Winograd's algorithm, what would be next.
-fn layer(file: &str, experiment: &Experiment, peak: f64) -> Option<Layer> {
-    let name = if DIRECT.contains(&experiment.choice) { experiment.choice } else { "direct" };
+fn layer(file: &str, experiment: &Experiment, name: &str, peak: f64) -> Option<Layer> {
     let trial = experiment.trials.iter().find(|trial| trial.algorithm == name)?;
     let Became::Measured(measured) = &trial.outcome else { return None };
     Some(Layer {

@@ -34,18 +34,26 @@ struct Entry {
 }
 
 impl Results {
-    /// The results that a file keeps; none if there is no such file.
+    /// The results that a file keeps, without rows that the suite no longer has; none if there is no such file.
     pub fn read(path: &Path) -> Outcome<Self> {
         let Ok(text) = std::fs::read_to_string(path) else {
             return Ok(Self::default());
         };
         let value: Value = serde_json::from_str(&text)?;
         let array = |key: &str| value[key].as_array().map_or(&[][..], Vec::as_slice);
-        let sides = array("sides").iter().map(Side::from_json).collect::<Option<_>>();
+        let sides = array("sides").iter().map(Side::from_json).collect::<Option<Vec<_>>>();
+        let names: Vec<String> = rows::all().into_iter().map(Work::name).collect();
+        let is_known = |row: &str| {
+            names.iter().any(|name| {
+                row.strip_prefix(name.as_str()).is_some_and(|rest| ["", " forward", " all"].contains(&rest))
+            })
+        };
         let layers = array("layers").iter().map(Layer::from_json).collect::<Option<_>>();
+        let mut sides = sides.ok_or("a side of the results is not whole")?;
+        sides.retain(|side| is_known(&side.row));
         Ok(Self {
             machine: value["machine"].clone(),
-            sides: sides.ok_or("a side of the results is not whole")?,
+            sides,
             layers: layers.ok_or("a layer of the results is not whole")?,
         })
     }
