@@ -67,7 +67,7 @@ pub fn measure(file: &str, setting: &Setting, calm: &Calm) -> Outcome<Vec<Layer>
         }
         for pass in Pass::ALL {
             let machine = Machine { isa, threads: setting.threads };
-            let accepts = |(_, name): &(_, &str)| choose(&g, pass, machine, Some(name)).is_ok();
+            let accepts = |(_, name): &(_, &str)| choose(&g, pass, machine, Some(*name)).is_ok();
             let (lab, name) = labs.iter().zip(DIRECT).find(accepts).ok_or("no direct algorithm accepts it")?;
             calm.wait(&mut patience);
             // The machine may change at any time, so the peak is measured on both sides of a layer.

@@ -1,4 +1,4 @@
-//! A depthwise convolution with the 1x1 convolutions around it as one step of inference: `conv/chain.rs` runs them strip by
+//! A depthwise convolution with the 1x1 convolutions around it, or a network's first one before it, as one step of inference: `conv/chain.rs` runs them strip by
 //! strip, and each layer's weights are made ready as they are for the layer alone.
 
 use std::cell::Ref;
@@ -8,6 +8,7 @@ use super::fold::{Lines, Ready};
 use super::{Activation, Compiled, Conv2D, Io, Op, Step};
 use crate::conv::chain::{Chain, Layer, Layers, Link, Work};
 use crate::conv::{Finish, Fused, Machine};
+use crate::simd::Isa;
 use crate::tensor::Shape;
 
 /// One layer of a chain, with what it does in passing.
@@ -27,7 +28,8 @@ pub(crate) struct Members<'a> {
     /// Whether the last of the inputs is added to the output.
     pub residual: bool,
     pub batch: usize,
-    pub machine: Machine,
+    pub isa: Isa,
+    pub threads: usize,
 }
 
 impl Members<'_> {
@@ -38,7 +40,7 @@ impl Members<'_> {
         let [expand, depthwise, rest @ ..] = &*layers else { return Err("it needs two layers or three".into()) };
         let project = rest.first().map(|layer| layer.geometry);
         let chain = Layers { expand: expand.geometry, depthwise: depthwise.geometry, project };
-        let chain = Chain::accept(&chain, self.machine)?;
+        let chain = Chain::accept(&chain, Machine { isa: self.isa, threads: self.threads })?;
         let (mut links, mut params, mut end) = (Vec::new(), 0, 0);
         for (layer, (member, place)) in layers.iter().zip(self.all.iter().zip(PLACES)) {
             let last =

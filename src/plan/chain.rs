@@ -1,11 +1,10 @@
-//! Which layers run strip by strip at inference, as one act: a depthwise convolution with the 1x1 convolutions around it.
+//! Which layers run strip by strip at inference, as one act: a depthwise convolution with the layers around it.
 //!
 //! Each of them must be the only one to read what the one before it writes. All three together are asked for first, then
 //! the first two.
 
 use super::PlanConfig;
 use super::lower::{Act, Lowered};
-use crate::conv::Machine;
 use crate::graph::Graph;
 use crate::ops::chain::{Member, Members};
 use crate::ops::{Compiled, Conv2D, Mode, Op};
@@ -25,8 +24,8 @@ impl Act {
     pub fn compile_chain(&self, config: &PlanConfig) -> Result<Compiled, String> {
         let members = self.links.iter().chain([self]).map(|act| act.member().ok_or("a layer is no convolution"));
         let members = members.collect::<Result<Vec<_>, _>>()?;
-        let machine = Machine { isa: config.isa, threads: config.threads };
-        Members { all: &members, residual: self.passing.residual, batch: config.batch, machine }.compile()
+        let (residual, &PlanConfig { batch, isa, threads, .. }) = (self.passing.residual, config);
+        Members { all: &members, residual, batch, isa, threads }.compile()
     }
 }
 
@@ -53,7 +52,8 @@ impl Lowered {
         if !act.conv().is_some_and(is_depthwise) || act.passing.residual || !act.links.is_empty() {
             return Vec::new();
         }
-        let before = self.acts[..at].iter().find(|a| a.y == act.x[0] && is_1x1(a) && !a.passing.residual);
+        let is_first = |a: &&Act| a.y == act.x[0] && a.links.is_empty() && a.conv().is_some() && !a.passing.residual;
+        let before = self.acts[..at].iter().find(is_first);
         let Some(before) = before.filter(|a| self.is_read_once(a.y)) else { return Vec::new() };
         let after = self.acts[at + 1..].iter().find(|a| a.x[0] == act.y && is_1x1(a) && self.is_read_once(act.y));
         let join = |links: &[&Act], last: &Act| {

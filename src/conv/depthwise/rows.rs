@@ -49,9 +49,12 @@ impl Kernel for Rows {
     fn run(&self, team: Team, work: Work<'_>) {
         let Work { inputs: [x, w], out, finish, .. } = work;
         let [v, h] = self.lines;
-        let f = match [v.kernel, h.kernel] {
-            [3, 3] => row3(self.isa),
-            [5, 5] => row5(self.isa),
+        // Where the compiler knows the kernel and a step of 1, a pixel is read once for all elements of a kernel's row.
+        let f = match ([v.kernel, h.kernel], h.stride, h.dilation) {
+            ([3, 3], 1, 1) => row3s1(self.isa),
+            ([3, 3], ..) => row3(self.isa),
+            ([5, 5], 1, 1) => row5s1(self.isa),
+            ([5, 5], ..) => row5(self.isa),
             _ => row(self.isa),
         };
         let (image, line) = (v.source * h.source * self.channels, h.output * self.channels);
@@ -77,23 +80,30 @@ struct Job<'a> {
 }
 
 stamp! {
-    fn row(job: &mut Job<'_>) = row_body[FMA, LANES; avx512: 0; avx2: 0; neon: 0; baseline: 0];
+    fn row(job: &mut Job<'_>) = row_body[FMA, LANES; avx512: 0, 0; avx2: 0, 0; neon: 0, 0; baseline: 0, 0];
 }
 stamp! {
-    fn row3(job: &mut Job<'_>) = row_body[FMA, LANES; avx512: 3; avx2: 3; neon: 3; baseline: 3];
+    fn row3(job: &mut Job<'_>) = row_body[FMA, LANES; avx512: 3, 0; avx2: 3, 0; neon: 3, 0; baseline: 3, 0];
 }
 stamp! {
-    fn row5(job: &mut Job<'_>) = row_body[FMA, LANES; avx512: 5; avx2: 5; neon: 5; baseline: 5];
+    fn row3s1(job: &mut Job<'_>) = row_body[FMA, LANES; avx512: 3, 1; avx2: 3, 1; neon: 3, 1; baseline: 3, 1];
+}
+stamp! {
+    fn row5(job: &mut Job<'_>) = row_body[FMA, LANES; avx512: 5, 0; avx2: 5, 0; neon: 5, 0; baseline: 5, 0];
+}
+stamp! {
+    fn row5s1(job: &mut Job<'_>) = row_body[FMA, LANES; avx512: 5, 1; avx2: 5, 1; neon: 5, 1; baseline: 5, 1];
 }
 
 #[inline(always)]
-fn row_body<const FMA: bool, const LANES: usize, const K: usize>(job: &mut Job<'_>)
+fn row_body<const FMA: bool, const LANES: usize, const K: usize, const S: usize>(job: &mut Job<'_>)
 where
     Lanes<FMA, LANES>: Register,
 {
     let Rows { lines: [v, h], channels, .. } = job.rows;
     assert!(job.x.len() >= v.source * h.source * channels && job.y.len() >= h.output * channels);
     assert!(K == 0 || (v.kernel == K && h.kernel == K));
+    assert!(S == 0 || (h.stride == 1 && h.dilation == 1));
     assert!(job.w.len() >= v.kernel * h.kernel * channels);
     assert!(job.finish.bias.is_empty() || job.finish.bias.len() >= *channels);
     assert!(job.finish.residual.is_empty() || job.finish.residual.len() >= h.output * channels);
@@ -103,14 +113,14 @@ where
     while first < h.output {
         let left = end.saturating_sub(first);
         if first < start || left == 0 || end - start < LOW {
-            tiles::<V<FMA, LANES>, LANES, K, 1, false>(job, first);
+            tiles::<V<FMA, LANES>, LANES, K, S, 1, false>(job, first);
             first += 1;
         } else if end - start < TILE {
             // The last tile overlaps the one before it where its pixels do not divide the row.
-            tiles::<V<FMA, LANES>, LANES, K, LOW, true>(job, first.min(end - LOW));
+            tiles::<V<FMA, LANES>, LANES, K, S, LOW, true>(job, first.min(end - LOW));
             first += LOW.min(left);
         } else {
-            tiles::<V<FMA, LANES>, LANES, K, TILE, true>(job, first.min(end - TILE));
+            tiles::<V<FMA, LANES>, LANES, K, S, TILE, true>(job, first.min(end - TILE));
             first += TILE.min(left);
         }
     }
@@ -120,22 +130,22 @@ type V<const FMA: bool, const LANES: usize> = <Lanes<FMA, LANES> as Register>::V
 
 // `P` pixels from `first` on, all channels; `INSIDE`: none of them meets the padding at either side.
 #[inline(always)]
-fn tiles<T: Vector, const LANES: usize, const K: usize, const P: usize, const INSIDE: bool>(
+fn tiles<T: Vector, const LANES: usize, const K: usize, const S: usize, const P: usize, const INSIDE: bool>(
     job: &mut Job<'_>,
     first: usize,
 ) {
     let channels = job.rows.channels;
     for c in (0..channels).step_by(LANES) {
         if channels - c >= LANES {
-            tile::<T, K, P, INSIDE, true>(job, first, (c, LANES));
+            tile::<T, K, S, P, INSIDE, true>(job, first, (c, LANES));
         } else {
-            tile::<T, K, P, INSIDE, false>(job, first, (c, channels - c));
+            tile::<T, K, S, P, INSIDE, false>(job, first, (c, channels - c));
         }
     }
 }
 
 #[inline(always)]
-fn tile<T: Vector, const K: usize, const P: usize, const INSIDE: bool, const WHOLE: bool>(
+fn tile<T: Vector, const K: usize, const S: usize, const P: usize, const INSIDE: bool, const WHOLE: bool>(
     job: &mut Job<'_>,
     first: usize,
     (c, live): (usize, usize),
@@ -152,6 +162,28 @@ fn tile<T: Vector, const K: usize, const P: usize, const INSIDE: bool, const WHO
             continue;
         }
         let line = job.x.as_ptr().wrapping_add(iy as usize * h.source * channels + c);
+        if S == 1 && INSIDE {
+            let mut w = [T::splat(0.0); K];
+            for (kw, w) in w.iter_mut().enumerate() {
+                let tap = kh * K + kw;
+                let tap = if turned { K * K - 1 - tap } else { tap };
+                // SAFETY: as above.
+                *w = unsafe { T::read_live::<WHOLE>(job.w.as_ptr().wrapping_add(tap * channels + c), live) };
+            }
+            let mut from = line.wrapping_offset(h.at(first, 0) * channels as isize);
+            for i in 0..P + K - 1 {
+                // SAFETY: as above.
+                let x = unsafe { T::read_live::<WHOLE>(from, live) };
+                // The elements of a kernel's row meet each sum in their order.
+                for (kw, w) in w.iter().enumerate() {
+                    if i >= kw && i - kw < P {
+                        sums[i - kw] = x.mul_add(*w, sums[i - kw]);
+                    }
+                }
+                from = from.wrapping_add(channels);
+            }
+            continue;
+        }
         for kw in 0..width {
             let tap = kh * width + kw;
             let tap = if turned { height * width - 1 - tap } else { tap };

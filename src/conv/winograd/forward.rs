@@ -227,7 +227,7 @@ impl Forward {
                     residual: &[],
                     fused: Fused::Linear,
                     ahead: Ahead::default(),
-                    near: false,
+                    near: true,
                 });
             }
         }
