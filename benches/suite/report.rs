@@ -247,9 +247,9 @@ impl Results {
                 .paint(Paint::Muted)
                 .at(20.0, 54.0),
         );
-        // From a quarter to sixteen, by the logarithm.
-        let place = |ratio: f64| LEFT + (ratio.clamp(0.25, 16.0).log2() + 2.0) / 6.0 * (WIDTH - LEFT - 70.0);
-        for mark in [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0] {
+        // From a quarter to 32, by the logarithm.
+        let place = |ratio: f64| LEFT + (ratio.clamp(0.25, 32.0).log2() + 2.0) / 7.0 * (WIDTH - LEFT - 70.0);
+        for mark in [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0] {
             let paint = if mark == 1.0 { Paint::Ink } else { Paint::Grid };
             scene.line((place(mark), TOP - 8.0), (place(mark), height - 32.0), Stroke::new(paint, 1.0));
             scene.text(
