@@ -1,4 +1,4 @@
-"""What the peers' scripts share: arguments, threads, timing, and the one JSON line that each measurement ends in.
+"""What the peers' scripts share: arguments, threads, timing, and the JSON line that each measurement ends in.
 
 Import this BEFORE numpy, torch or tensorflow: `setup` fixes the number of threads.
 """
@@ -35,8 +35,8 @@ def arguments(variants, default):
     a.add_argument("--variant", default=default, help=variants)
     a.add_argument("--threads", type=int, default=2)
     a.add_argument("--batch", type=int, default=1)
-    a.add_argument("--seconds", type=float, default=3.0, help="time to measure, at least")
-    a.add_argument("--warm", type=float, default=1.0, help="time to warm up, at least")
+    a.add_argument("--seconds", type=float, default=0.4, help="time to measure for each line of the input, at least")
+    a.add_argument("--warm", type=float, default=0.5, help="time to warm up, at least")
     return setup(a.parse_args())
 
 
@@ -56,18 +56,38 @@ def keep_blocks():
         os.execv(sys.executable, [sys.executable] + sys.argv)
 
 
-def measure(a, version, step, **more):
-    """Warms up, times `step` until the time is over (five times at least), and prints the line."""
-    start, count = time.perf_counter(), 0
-    while count < 3 or time.perf_counter() - start < a.warm:
-        step()
-        count += 1
-    times, start = [], time.perf_counter()
-    while len(times) < 5 or time.perf_counter() - start < a.seconds:
+def serve(a, version, **steps):
+    """Warms up and says so; then, for each line of the input, measures each step and prints a line of JSON for each.
+
+    A step's name is what it passes through: `forward`, `all`, or `step` where there is one alone.
+    """
+    for step in steps.values():
+        start, count = time.perf_counter(), 0
+        while count < 3 or time.perf_counter() - start < a.warm:
+            step()
+            count += 1
+    for _ in orders():
+        for name, step in steps.items():
+            report(a, version, times(step, a.seconds), passes=name)
+
+
+def orders():
+    """Says that all is warm, then that each order was carried out."""
+    print(json.dumps(dict(ready=True)), flush=True)
+    for line in sys.stdin:
+        yield line
+        print(json.dumps(dict(done=True)), flush=True)
+
+
+def times(step, seconds):
+    """Milliseconds of each step in so many seconds, twice at least. The first, which meets the caches of others, is dropped."""
+    step()
+    all, start = [], time.perf_counter()
+    while len(all) < 2 or time.perf_counter() - start < seconds:
         before = time.perf_counter()
         step()
-        times.append((time.perf_counter() - before) * 1e3)
-    report(a, version, times, **more)
+        all.append((time.perf_counter() - before) * 1e3)
+    return all
 
 
 def report(a, version, times, **more):

@@ -92,7 +92,7 @@ def train():
         value.backward()
         rule.step()
         value.item()
-    common.measure(a, f"PyTorch {torch.__version__}", step)
+    common.serve(a, f"PyTorch {torch.__version__}", step=step)
 
 
 def infer():
@@ -110,7 +110,7 @@ def infer():
         count += 1
         model(inputs[count % 2])
     with torch.no_grad():
-        common.measure(a, f"PyTorch {torch.__version__}", step)
+        common.serve(a, f"PyTorch {torch.__version__}", step=step)
 
 
 def exported():
@@ -144,7 +144,7 @@ def infer_onnx():
         nonlocal count
         count += 1
         session.run(None, {name: inputs[count % 2]})
-    common.measure(a, f"ONNX Runtime {onnxruntime.__version__}", step)
+    common.serve(a, f"ONNX Runtime {onnxruntime.__version__}", step=step)
 
 
 def conv():
@@ -160,8 +160,8 @@ def conv():
     def forward():
         with torch.no_grad():
             y()
-    common.measure(a, f"PyTorch {torch.__version__}", forward, passes="forward")
-    common.measure(a, f"PyTorch {torch.__version__}", lambda: torch.autograd.grad(y(), [weights, b, x], dy), passes="all")
+    gradients = lambda: torch.autograd.grad(y(), [weights, b, x], dy)
+    common.serve(a, f"PyTorch {torch.__version__}", forward=forward, all=gradients)
 
 
 TASKS = dict(train=train, infer=infer_onnx if "ort" in WORDS else infer, conv=conv)

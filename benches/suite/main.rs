@@ -1,20 +1,30 @@
-//! The suite: ours and the installed peers in turn, for networks, single convolutions, cold starts and whole runs.
+//! The suite: ours and the installed peers in turn, for networks, single convolutions, cold starts and whole runs; and ours
+//! alone on one thread and two, and beside the machine's peak.
 //!
 //! ```text
 //! cargo bench --bench suite -- [PART OF A ROW'S NAME]... [--write] [--quick] [--all] [--rounds N] [--seconds S]
 //!                              [--threads N] [--ours | --peers] [--table] [--list]
 //! ```
 //!
-//! - `rows.rs`: what is measured, and on which sides;
-//! - `run.rs`: processes, ours and theirs in turn; `ours.rs`: what our process does;
-//! - `report.rs`: the table, the plot and BENCHMARKS.md.
+//! - `rows.rs`: what is measured, on which sides, and the goals;
+//! - `run.rs`: the rounds of a row; `process.rs`: the processes that take part, of which one runs at a time; `calm.rs`: when
+//!   a round begins;
+//! - `ours.rs`: what our process does; `cold.rs`: whole processes, from the command on; `peak.rs`: layers beside the peak;
+//! - `side.rs`: what came out for one side, and how two sides compare;
+//! - `report.rs`: the tables, the plot and BENCHMARKS.md; `page.rs`: its prose.
 //!
 //! Results are kept in `benches/results.json` with `--write`, and new ones take the place of old ones, row by row.
 
+mod calm;
+mod cold;
 mod ours;
+mod page;
+mod peak;
+mod process;
 mod report;
 mod rows;
 mod run;
+mod side;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -52,8 +62,8 @@ fn asked(words: &[String]) -> Outcome<Asked> {
     let setting = Setting {
         peers: folder.unwrap_or_else(default),
         threads: striate::parallel::available(),
-        seconds: 1.2,
-        rounds: 2,
+        seconds: 0.4,
+        rounds: 6,
         all: false,
         with_peers: true,
         with_ours: true,
@@ -69,7 +79,7 @@ fn asked(words: &[String]) -> Outcome<Asked> {
             "--all" => asked.setting.all = true,
             "--ours" => asked.setting.with_peers = false,
             "--peers" => asked.setting.with_ours = false,
-            "--quick" => (asked.setting.seconds, asked.setting.rounds) = (0.05, 1),
+            "--quick" => (asked.setting.seconds, asked.setting.rounds) = (0.02, 1),
             "--rounds" => asked.setting.rounds = value()?.parse()?,
             "--seconds" => asked.setting.seconds = value()?.parse()?,
             "--threads" => asked.setting.threads = value()?.parse()?,
@@ -93,22 +103,29 @@ fn suite(asked: Asked) -> Outcome<()> {
     let path = root().join("benches/results.json");
     let mut results = Results::read(&path)?;
     if asked.table {
-        print!("{}", results.table()?);
+        print!("{}", results.tables()?);
         return if asked.write { results.publish() } else { Ok(()) };
     }
-    let mut shown = Results { machine: machine(&asked.setting), sides: Vec::new() };
+    let mut shown = Results { machine: machine(&asked.setting), ..Results::default() };
     results.machine = shown.machine.clone();
+    let calm = calm::Calm::new(asked.setting.threads)?;
     for work in chosen {
         eprintln!("{}", work.name());
-        let sides = run::row(work, &asked.setting);
-        shown.merge(sides.clone(), true);
-        results.merge(sides, asked.setting.with_ours && asked.setting.with_peers);
+        if let rows::Work::Peak(file) = work {
+            let layers = peak::measure(file, &asked.setting, &calm)?;
+            shown.merge_layers(layers.clone());
+            results.merge_layers(layers);
+        } else {
+            let sides = run::row(work, &asked.setting, &calm);
+            shown.merge(sides.clone(), true);
+            results.merge(sides, asked.setting.with_ours && asked.setting.with_peers);
+        }
         if asked.write {
             // After each row, so that a run that is stopped has not been for nothing.
             results.write(&path)?;
         }
     }
-    print!("{}", shown.table()?);
+    print!("{}", shown.tables()?);
     if asked.write { results.publish() } else { Ok(()) }
 }
 

@@ -1,4 +1,5 @@
-//! Our side of a row, in a process of its own, so that its peak of memory is its own. It prints a line as the peers do.
+//! Our side of a row, in a process of its own, so that its peak of memory is its own. It takes orders as the peers do: for
+//! each line of its input it measures for a while and prints a line of JSON.
 
 use std::time::{Duration, Instant};
 
@@ -46,11 +47,20 @@ impl Timer<'_> {
         let recipe = zoo::recipe(self.name)?;
         let model = Model::new(recipe.graph, 0)?;
         let config = FitConfig { batch_size: self.batch, ..recipe.train };
-        let x = numbers(self.batch * model.graph().input_shape()?.len(), 0);
-        let mut rng = Rng::new(1);
-        let labels: Vec<u32> = (0..self.batch).map(|_| rng.below(10)).collect();
+        let len = self.batch * model.graph().input_shape()?.len();
+        // As many batches as the peers have, so that none finds its input in a near cache.
+        let batches: Vec<(Aligned, Vec<u32>)> = (0..if len > 1 << 20 { 2 } else { 32 })
+            .map(|seed| {
+                let mut rng = Rng::new(seed).split("labels");
+                (numbers(len, seed), (0..self.batch).map(|_| rng.below(10)).collect())
+            })
+            .collect();
         let mut trainer = Trainer::new(&model, config, self.machine())?;
-        self.measure("", || Ok(trainer.step(&x, &labels, 1e-3).map(drop)?))
+        let mut turns = batches.iter().cycle();
+        self.serve(&["step"], |_| {
+            let (x, labels) = turns.next().ok_or("no batch")?;
+            Ok(trainer.step(x, labels, 1e-3).map(drop)?)
+        })
     }
 
     fn infer(&self) -> Outcome<()> {
@@ -61,38 +71,53 @@ impl Timer<'_> {
         let (a, b) = (a?, b?);
         let mut session = Session::new(&model, self.machine())?;
         let mut turn = false;
-        self.measure("", || {
+        self.serve(&["step"], |_| {
             turn = !turn;
             Ok(session.infer(if turn { &a } else { &b }, self.batch)?)
         })
     }
 
     fn conv(&self) -> Outcome<()> {
-        let g: Geometry = crate::run::shapes()?.get(self.name.parse::<usize>()?).ok_or("no such shape")?.parse()?;
+        let g: Geometry =
+            crate::run::shapes("peers")?.get(self.name.parse::<usize>()?).ok_or("no such shape")?.parse()?;
         let pool = Pool::new(self.threads)?;
         let mut layer = Layer::new(&g, self.threads)?;
-        self.measure("forward", || {
-            pool.run(|team| layer.forward(team));
-            Ok(())
-        })?;
-        self.measure("all", || {
+        self.serve(&["forward", "all"], |passes| {
             pool.run(|team| {
                 layer.forward(team);
-                layer.backward(team);
+                if passes == "all" {
+                    layer.backward(team);
+                }
             });
             Ok(())
         })
     }
 
-    fn measure(&self, passes: &str, mut step: impl FnMut() -> Outcome<()>) -> Outcome<()> {
-        let start = Instant::now();
-        let mut count = 0;
-        while count < 3 || start.elapsed() < WARM {
-            step()?;
-            count += 1;
+    // Warms up and says so; then carries out an order for each line of the input.
+    fn serve(&self, passes: &[&str], mut step: impl FnMut(&str) -> Outcome<()>) -> Outcome<()> {
+        for name in passes {
+            let (start, mut count) = (Instant::now(), 0);
+            while count < 3 || start.elapsed() < WARM {
+                step(name)?;
+                count += 1;
+            }
         }
+        println!("{}", serde_json::json!({ "ready": true }));
+        for order in std::io::stdin().lines() {
+            order?;
+            for name in passes {
+                self.measure(name, || step(name))?;
+            }
+            println!("{}", serde_json::json!({ "done": true }));
+        }
+        Ok(())
+    }
+
+    fn measure(&self, passes: &str, mut step: impl FnMut() -> Outcome<()>) -> Outcome<()> {
+        // The first meets the caches of the others.
+        step()?;
         let (mut times, start) = (Vec::new(), Instant::now());
-        while times.len() < 5 || start.elapsed() < self.time {
+        while times.len() < 2 || start.elapsed() < self.time {
             let before = Instant::now();
             step()?;
             times.push(before.elapsed().as_secs_f64() * 1e3);
@@ -100,7 +125,7 @@ impl Timer<'_> {
         times.sort_by(f64::total_cmp);
         let at = |share: f64| times[(share * (times.len() - 1) as f64).round() as usize];
         let line = serde_json::json!({
-            "version": format!("striate {}", env!("CARGO_PKG_VERSION")), "work": format!("{} {}", self.task, self.name),
+            "version": crate::process::OURS, "work": format!("{} {}", self.task, self.name),
             "variant": striate::simd::Isa::best().to_string(), "batch": self.batch, "threads": self.threads,
             "median_ms": at(0.5), "p10_ms": at(0.1), "p90_ms": at(0.9), "steps": times.len(), "peak_mb": peak_mb(),
             "passes": passes

@@ -142,7 +142,10 @@ fn a_plan_adds_up() {
     assert_eq!(first["forward"]["bytes"].as_u64(), Some(4 * (4 * 784 + 320 + 4 * 784 * 32)));
     let floors: f64 = acts.iter().map(|a| a["forward"]["floor"]["ms"].as_f64().unwrap()).sum();
     assert!((floors / plan["floor_ms"].as_f64().unwrap() - 1.0).abs() < 1e-9);
-    assert!(plan["estimate_ms"].as_f64().unwrap() > floors && plan["ms"].is_null());
+    // Winograd's algorithm makes a quarter of the formula's multiply-adds, so an estimate may be below the floor.
+    assert!(plan["estimate_ms"].as_f64().unwrap() > floors / 4.0 && plan["ms"].is_null());
+    let text = folder.ok(&["plan", "keras-mnist", "--threads", "1"]);
+    assert!(text.contains("It is an estimate") && text.contains("--time measures it"), "{text}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use super::sample::output;
-use super::{Cost, Floor, Samples, Speed, fft};
+use super::{Cost, Floor, Samples, Speed, fft, speed};
 use crate::conv::{self, Finish, Geometry, Kernel, Machine, Pass, Work, choose};
 use crate::error::{Result, unknown};
 use crate::parallel::Pool;
@@ -137,6 +137,11 @@ impl Laboratory {
     /// The speed of the machine.
     pub fn speed(&self) -> &Speed {
         &self.speed
+    }
+
+    /// The peak, measured anew in some milliseconds: a machine that others share has another one from minute to minute.
+    pub fn peak(&self) -> f64 {
+        speed::peak(&self.pool, self.isa)
     }
 
     /// The instruction set.

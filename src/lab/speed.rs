@@ -51,8 +51,8 @@ impl Speed {
     }
 }
 
-// GFLOP/s of all threads.
-fn peak(pool: &Pool, isa: Isa) -> f64 {
+/// GFLOP/s of all threads.
+pub(super) fn peak(pool: &Pool, isa: Isa) -> f64 {
     let spin = spin(isa);
     // One call tells how many sums its instance has.
     let mut out = [0.0; OUT];
