@@ -40,6 +40,8 @@ fn of_algorithm(pass: Pass, algorithm: &str) -> Pace {
         (Pass::Forward, "winograd") => pace(0.45, 1.3, 35.0),
         (Pass::Forward, "pointwise") => pace(1.15, 0.85, 1.0),
         (Pass::Forward, "depthwise") => pace(3.0, 1.2, 5.0),
+        // Layers that run strip by strip.
+        (Pass::Forward, "chain") => pace(1.15, 2.7, 1.0),
         (Pass::Forward, _) => pace(1.1, 1.0, 12.0),
         (_, "winograd") => pace(0.63, 0.0, 150.0),
         (_, "depthwise") => pace(0.0, 3.9, 140.0),
@@ -53,8 +55,6 @@ fn of_algorithm(pass: Pass, algorithm: &str) -> Pace {
 // Other ops, which have no algorithm: forward or backward.
 fn of_class(class: &str, backward: bool) -> Pace {
     match (class, backward) {
-        // Convolutions without an algorithm of their own run as a chain, strip by strip.
-        ("Conv2D", _) => pace(1.15, 2.7, 1.0),
         ("BatchNormalization", false) => pace(28.0, 0.7, 20.0),
         ("BatchNormalization", true) => pace(33.0, 0.8, 10.0),
         ("LRN", false) => pace(14.0, 0.5, 0.0),

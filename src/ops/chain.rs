@@ -58,7 +58,9 @@ impl Members<'_> {
         }
         let (work, residual) = (chain.work(), self.residual);
         let step = Box::new(ChainStep { chain, links, residual });
-        Ok(Compiled { work, ready: end, order: "chain", ..Compiled::new(step) })
+        let bytes = end * size_of::<f32>();
+        let notes = vec!["forward: chain".into(), format!("weights made ready once: {:.1} kB", bytes as f64 / 1e3)];
+        Ok(Compiled { work, ready: end, order: "chain", notes, ..Compiled::new(step) })
     }
 }
 

@@ -588,14 +588,7 @@ fn bubbles_have_areas_like_their_sizes_and_names_of_their_own() {
 
 #[test]
 fn a_dot_plot_stands_on_a_sheet_in_the_width_that_is_given() {
-    let row = |i: usize| DotRow {
-        name: format!("run {i}"),
-        mean: 0.9 + 0.01 * i as f64,
-        interval: Some((0.88, 0.95)),
-        values: vec![0.89, 0.91],
-        note: "90 %".into(),
-        colour: i,
-    };
+    let row = |i: usize| DotRow { name: format!("run {i}"), mean: 0.9, values: vec![0.89, 0.91], ..DotRow::default() };
     let plot = dot_plot((0..3).map(row).collect());
     let items = vec![Item::Dots(plot.clone(), 420.0), Item::Dots(plot, 500.0)];
     let section = Section { items, ..Section::default() };
