@@ -13,6 +13,11 @@ pub(super) struct Cover {
 }
 
 impl Cover {
+    /// The covers by panels of one vector and of two.
+    pub fn both(rows: &[Row], isa: Isa) -> [Self; 2] {
+        [Kind::Single, Kind::Double].map(|kind| Self::new(kind, rows, isa))
+    }
+
     /// The cover that wastes the least, by tiles of a kind and low ones of as many vectors.
     pub fn new(kind: Kind, rows: &[Row], isa: Isa) -> Self {
         let kinds = [kind, kind.low()];

@@ -12,7 +12,7 @@
 use super::cover::Cover;
 use super::direct::Column;
 use super::panels::Panels;
-use super::tile::{Ahead, Job, Kind, Row, Terms};
+use super::tile::{Ahead, Job, Row, Terms};
 use super::{Finish, Geometry, Kernel, Machine, Pass, Work};
 use crate::parallel::{Cell, Team};
 use crate::simd::Isa;
@@ -81,8 +81,7 @@ impl Pointwise {
         let row = |p: usize| Ok(Row { a: place(p * source)?, out: place(p * output)? });
         let all = (0..rows).map(row).collect::<Result<Vec<_>, String>>()?;
         let last = (pixels - 1) % rows + 1;
-        let covers =
-            [rows, last].map(|rows| [Kind::Single, Kind::Double].map(|kind| Cover::new(kind, &all[..rows], isa)));
+        let covers = [rows, last].map(|rows| Cover::both(&all[..rows], isa));
         let terms = Terms::new((0..place(source)?).collect());
         let batch = (PACKED / (source * width)).clamp(1, columns.len());
         let blocks = (0..pixels).step_by(rows).chain([pixels]).collect();

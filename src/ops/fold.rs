@@ -67,14 +67,13 @@ impl Ready {
     /// ready unless `prepare` is set.
     pub fn new(lines: Lines, packed: usize, channels: usize, weights: usize, prepare: bool) -> Self {
         let folds = !lines.ops.is_empty();
-        let length = packed;
-        let packed = prepare && length > 0;
-        let weights = match packed {
-            true => length,
+        let is_packed = prepare && packed > 0;
+        let weights = match is_packed {
+            true => packed,
             false if folds => weights,
             false => 0,
         };
-        Self { lines, channels, bias: if folds { channels } else { 0 }, weights, packed }
+        Self { lines, channels, bias: if folds { channels } else { 0 }, weights, packed: is_packed }
     }
 
     /// Numbers of all of it.

@@ -7,10 +7,10 @@ use super::super::cover::Cover;
 use super::super::depthwise::line::Line;
 use super::super::direct::Column;
 use super::super::panels::Panels;
-use super::super::tile::{Ahead, Job, Kind, Row, Terms};
+use super::super::tile::{Ahead, Job, Row, Terms};
 use super::super::{Geometry, Pass};
-use super::Link;
-use super::pieces::{Piece, width};
+use super::pieces::{Piece, counts, width};
+use super::{Covers, Link};
 use crate::parallel::Cell;
 use crate::simd::Isa;
 
@@ -21,8 +21,9 @@ pub(super) struct Expand {
     channels: usize,
     pad_value: f32,
     in_place: bool,
-    /// By rows of its output, from 1 on, for panels of one vector and of two.
-    covers: Vec<[Cover; 2]>,
+    /// Rows of its output at most; and for each number of them that occurs, panels of one vector and of two.
+    rows: usize,
+    covers: Covers,
     terms: Terms,
 }
 
@@ -34,8 +35,8 @@ pub(super) struct Place {
 }
 
 impl Expand {
-    /// For pieces of up to `rows` rows.
-    pub fn new(g: &Geometry, rows: usize, to: Place, isa: Isa) -> Result<Self, String> {
+    /// For these pieces.
+    pub fn new(g: &Geometry, pieces: &[Piece], to: Place, isa: Isa) -> Result<Self, String> {
         let lines = [&g.h, &g.w].map(|axis| Line::new(axis, Pass::Forward));
         let [v, h] = lines;
         let in_place = [v, h].iter().all(|line| line.kernel == 1 && line.stride == 1 && line.source == line.output);
@@ -46,21 +47,22 @@ impl Expand {
             let a = (r * v.stride * columns + c * h.stride) * g.ic;
             Ok(Row { a: place(a)?, out: place((r * to.width + c) * to.step)? })
         };
+        let counts = counts(pieces.iter().map(|piece| piece.real));
+        let rows = counts.last().copied().unwrap_or(0);
         let all: Vec<Row> = (0..rows * h.output).map(row).collect::<Result<_, String>>()?;
-        let both = |rows: &[Row]| [Kind::Single, Kind::Double].map(|kind| Cover::new(kind, rows, isa));
-        let covers = (1..=rows).map(|rows| both(&all[..rows * h.output])).collect();
+        let covers = counts.into_iter().map(|rows| (rows, Cover::both(&all[..rows * h.output], isa))).collect();
         let taps = (0..v.kernel).flat_map(|kh| (0..h.kernel).map(move |kw| (kh, kw)));
         let tap = |(kh, kw): (usize, usize)| (kh * v.dilation * columns + kw * h.dilation) * g.ic;
         let terms = taps.flat_map(|at| (0..g.ic).map(move |c| tap(at) + c)).map(place).collect::<Result<_, _>>()?;
         let panels = Panels::new([g.terms(), g.oc], Pass::Forward, isa);
         let (channels, pad_value) = (g.ic, g.pad_value);
-        Ok(Self { panels, lines, channels, pad_value, in_place, covers, terms: Terms::new(terms) })
+        Ok(Self { panels, lines, channels, pad_value, in_place, rows, covers, terms: Terms::new(terms) })
     }
 
     /// Numbers of the copied strip of the image.
     pub fn strip(&self) -> usize {
         let [v, h] = self.lines;
-        if self.in_place { 0 } else { v.reach(self.covers.len()) * width(h) * self.channels }
+        if self.in_place { 0 } else { v.reach(self.rows.max(1)) * width(h) * self.channels }
     }
 
     /// What a piece reads: the image, or a copy of some of its rows, and from where on.
@@ -95,7 +97,8 @@ impl Expand {
         link: Link<'_>,
         (out, shift): (&mut [f32], usize),
     ) {
-        let Some(covers) = piece.real.checked_sub(1).map(|real| &self.covers[real]) else { return };
+        // None where all rows are padding.
+        let Some((_, covers)) = self.covers.iter().find(|(rows, _)| *rows == piece.real) else { return };
         for (tile, rows) in &covers[column.kind.vectors() - 1].parts {
             tile(&mut Job {
                 a: x,

@@ -30,7 +30,7 @@ mod pieces;
 use super::cover::Cover;
 use super::depthwise::{line::Line, strip};
 use super::panels::Panels;
-use super::tile::{Ahead, Fused, Job, Kind, Row, Terms};
+use super::tile::{Ahead, Fused, Job, Row, Terms};
 use super::{Axis, Finish, Geometry, Machine, Pass};
 use crate::parallel::{Cell, Team};
 use crate::simd::Isa;
@@ -125,8 +125,8 @@ pub struct Chain {
     pieces: Vec<Piece>,
     /// Where the pieces end in the output, in pixels; and the channels of the panels between.
     cuts: [Vec<usize>; 2],
-    /// Of the projection: by rows of a piece, from 1 on.
-    covers: Vec<[Cover; 2]>,
+    /// Of the projection, for each number of rows that a piece has.
+    covers: Covers,
     terms: Terms,
 }
 
@@ -152,9 +152,9 @@ impl Chain {
         let panels = depthwise.ic.div_ceil(step);
         let rows = if project.is_some() { pieces::rows(n, lines, step)? } else { pieces::whole(lines, panels, step)? };
         let place = Place { width: pieces::width(h), step };
-        let expand = Expand::new(expand, v.reach(rows).min(v.source), place, isa)?;
         let group = (pieces::SUMS / (rows * h.output * step)).clamp(1, panels);
         let pieces = pieces::pieces(n, v, rows);
+        let expand = Expand::new(expand, &pieces, place, isa)?;
         let ends = pieces.iter().scan(0, |end, piece| {
             *end += piece.rows * h.output;
             Some(*end)
@@ -163,7 +163,7 @@ impl Chain {
         let channels = expand.panels.columns.iter().map(|c| c.to).chain([depthwise.ic]).collect();
         let project = project.as_ref().map(|g| Panels::new([g.ic, g.oc], Pass::Forward, isa));
         let (covers, terms) = match &project {
-            Some(project) => projection(rows, h.output, [group * step, project.output], isa)?,
+            Some(project) => projection(&pieces, h.output, [group * step, project.output], isa)?,
             None => (Vec::new(), Terms::default()),
         };
         let (windows, cuts) = (strip::function(lines, true, isa), [pixels, channels]);
@@ -339,10 +339,11 @@ impl Chain {
         y: &mut Cell<'_, f32>,
     ) {
         let (sum, rest) = project.finish.apart();
+        let (_, covers) = self.covers.iter().find(|(rows, _)| *rows == piece.rows).expect("a cover for each piece");
         for (j, column) in panels.columns.iter().enumerate() {
             let panel = &project.w[j * panels.len()..][..panels.len()];
             let bias = sum.bias.get(j * panels.width..).filter(|_| part.last);
-            for (tile, rows) in &self.covers[piece.rows - 1][column.kind.vectors() - 1].parts {
+            for (tile, rows) in &covers[column.kind.vectors() - 1].parts {
                 tile(&mut Job {
                     a: sums,
                     a_shift: 0,
@@ -370,6 +371,9 @@ impl Chain {
     }
 }
 
+/// For numbers of rows, how panels of one vector and of two cover them.
+type Covers = Vec<(usize, [Cover; 2])>;
+
 /// Some of the channels between.
 #[derive(Debug, Clone, Copy)]
 struct Part {
@@ -378,17 +382,13 @@ struct Part {
     last: bool,
 }
 
-// Where pixels and terms of the projection lie, for rows of `columns` pixels with so many numbers before and behind it.
-fn projection(
-    rows: usize,
-    columns: usize,
-    [from, to]: [usize; 2],
-    isa: Isa,
-) -> Result<(Vec<[Cover; 2]>, Terms), String> {
+// Where pixels and terms of the projection of these pieces lie, for rows of `columns` pixels with so many numbers before and behind it.
+fn projection(pieces: &[Piece], columns: usize, [from, to]: [usize; 2], isa: Isa) -> Result<(Covers, Terms), String> {
     let place = |at: usize| u32::try_from(at).map_err(|_| "a strip has more than 2^32 numbers".to_string());
     let row = |p: usize| Ok(Row { a: place(p * from)?, out: place(p * to)? });
+    let counts = pieces::counts(pieces.iter().map(|piece| piece.rows));
+    let rows = counts.last().copied().unwrap_or(0);
     let all: Vec<Row> = (0..rows * columns).map(row).collect::<Result<_, String>>()?;
-    let both = |rows: &[Row]| [Kind::Single, Kind::Double].map(|kind| Cover::new(kind, rows, isa));
-    let covers = (1..=rows).map(|rows| both(&all[..rows * columns])).collect();
+    let covers = counts.into_iter().map(|rows| (rows, Cover::both(&all[..rows * columns], isa))).collect();
     Ok((covers, Terms::new((0..place(from)?).collect())))
 }

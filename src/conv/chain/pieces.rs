@@ -57,6 +57,14 @@ pub(super) fn whole([v, h]: [Line; 2], panels: usize, step: usize) -> Result<usi
     Ok(v.output)
 }
 
+/// The numbers that occur, ascending, but 0.
+pub(super) fn counts(numbers: impl Iterator<Item = usize>) -> Vec<usize> {
+    let mut all: Vec<usize> = numbers.filter(|number| *number > 0).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
 /// The pieces of `n` images.
 pub(super) fn pieces(n: usize, v: Line, rows: usize) -> Vec<Piece> {
     let piece = |n: usize, oy: usize| {
